@@ -4,6 +4,8 @@
 //! copied elsewhere. `make abi` proves size and offset of every field against
 //! include/hiredis; the asserts at the end prove the ones that must never move.
 #![allow(nonstandard_style)]
+// cbindgen takes public items only.
+#![allow(unreachable_pub)]
 
 use core::ffi::{c_char, c_double, c_int, c_longlong, c_void};
 

@@ -1,0 +1,32 @@
+//! alloc.h
+
+use core::cell::UnsafeCell;
+
+use crate::abi::hiredisAllocFuncs;
+use crate::alloc;
+
+#[repr(transparent)]
+pub struct Table(UnsafeCell<hiredisAllocFuncs>);
+
+// SAFETY: alloc.h: allocators are changed only while no other thread uses the library.
+unsafe impl Sync for Table {}
+
+#[unsafe(no_mangle)]
+pub static hiredisAllocFns: Table = Table(UnsafeCell::new(alloc::LIBC));
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hiredisSetAllocators(ha: *mut hiredisAllocFuncs) -> hiredisAllocFuncs {
+    // Unlike hiredis: NULL changes nothing and gives the present table.
+    // SAFETY: the caller's promise, see alloc.h.
+    unsafe {
+        let old = alloc::replace(alloc::LIBC);
+        alloc::replace(if ha.is_null() { old } else { *ha });
+        old
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hiredisResetAllocators() {
+    // SAFETY: the caller's promise, see alloc.h.
+    unsafe { alloc::replace(alloc::LIBC) };
+}
