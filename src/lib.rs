@@ -4,7 +4,10 @@
 
 mod abi;
 mod alloc;
+mod args;
+mod decimal;
 mod ffi;
+mod room;
 mod sds;
 
 #[cfg(not(test))]

@@ -9,3 +9,5 @@
 #![allow(clippy::missing_safety_doc)]
 
 pub(crate) mod alloc;
+pub(crate) mod sds;
+pub(crate) mod variadic;

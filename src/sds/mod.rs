@@ -5,6 +5,8 @@
 //! hold, grow and free these strings with functions of their own (sds.h is inline
 //! code), so pointer, length and room are read from the header on every use.
 
+mod format;
+
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 use core::slice;

@@ -1,0 +1,128 @@
+/* The functions with a variable argument list.
+ *
+ * Rust can neither define `...` nor take a va_list, so these bodies take hold of
+ * the arguments and hand them to Rust, which reads the format and asks for one
+ * argument after the other. Nothing here is exported: a linker that makes the
+ * shared library out of Rust hides what C defines, so variadic.rs exports each
+ * public name as a jump to the body here, `hirs_` and the name.
+ *
+ * __typeof__ gives each body the type that its public header declares: a body
+ * that differs does not compile. */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <hiredis/sds.h>
+
+/* The arguments, for Rust an opaque type. */
+struct hirs_args {
+    va_list first;
+    va_list next;
+};
+
+/* One accessor per type that a format can name; see src/args.rs. */
+void hirs_args_rewind(struct hirs_args *args);
+int hirs_arg_int(struct hirs_args *args);
+long hirs_arg_long(struct hirs_args *args);
+long long hirs_arg_long_long(struct hirs_args *args);
+double hirs_arg_double(struct hirs_args *args);
+size_t hirs_arg_size(struct hirs_args *args);
+const char *hirs_arg_pointer(struct hirs_args *args);
+int hirs_args_print(struct hirs_args *args, char *out, size_t room, const char *fmt);
+
+void hirs_args_rewind(struct hirs_args *args) {
+    va_end(args->next);
+    va_copy(args->next, args->first);
+}
+
+int hirs_arg_int(struct hirs_args *args) {
+    return va_arg(args->next, int);
+}
+
+long hirs_arg_long(struct hirs_args *args) {
+    return va_arg(args->next, long);
+}
+
+long long hirs_arg_long_long(struct hirs_args *args) {
+    return va_arg(args->next, long long);
+}
+
+double hirs_arg_double(struct hirs_args *args) {
+    return va_arg(args->next, double);
+}
+
+size_t hirs_arg_size(struct hirs_args *args) {
+    return va_arg(args->next, size_t);
+}
+
+const char *hirs_arg_pointer(struct hirs_args *args) {
+    return va_arg(args->next, const char *);
+}
+
+/* vsnprintf with all the arguments, from the first; takes none of them. */
+int hirs_args_print(struct hirs_args *args, char *out, size_t room, const char *fmt) {
+    va_list ap;
+    int len;
+
+    va_copy(ap, args->first);
+    len = vsnprintf(out, room, fmt, ap);
+    va_end(ap);
+    return len;
+}
+
+static void take(struct hirs_args *args, va_list ap) {
+    va_copy(args->first, ap);
+    va_copy(args->next, ap);
+}
+
+static void release(struct hirs_args *args) {
+    va_end(args->next);
+    va_end(args->first);
+}
+
+/* sds.h */
+
+__typeof__(sdscatfmt) hirs_sdscatfmt;
+__typeof__(sdscatprintf) hirs_sdscatprintf;
+__typeof__(sdscatvprintf) hirs_sdscatvprintf;
+
+/* In variadic.rs. */
+sds hirs_sdscatfmt_args(sds s, const char *fmt, struct hirs_args *args);
+sds hirs_sdscatprintf_args(sds s, const char *fmt, struct hirs_args *args);
+
+sds hirs_sdscatvprintf(sds s, const char *fmt, va_list ap) {
+    struct hirs_args args;
+
+    take(&args, ap);
+    s = hirs_sdscatprintf_args(s, fmt, &args);
+    release(&args);
+    return s;
+}
+
+sds hirs_sdscatprintf(sds s, const char *fmt, ...) {
+    va_list ap;
+
+    va_start(ap, fmt);
+    s = hirs_sdscatvprintf(s, fmt, ap);
+    va_end(ap);
+    return s;
+}
+
+sds hirs_sdscatfmt(sds s, const char *fmt, ...) {
+    struct hirs_args args;
+    va_list ap;
+
+    va_start(ap, fmt);
+    take(&args, ap);
+    va_end(ap);
+    s = hirs_sdscatfmt_args(s, fmt, &args);
+    release(&args);
+    return s;
+}
+
+/* hiredis.h */
+
+/* async.h */
