@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <locale.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -257,6 +258,19 @@ void test_sleep_ms(int ms) {
     while (nanosleep(&t, &t) == -1 && errno == EINTR) continue;
 }
 
+void test_comma_locale(void) {
+    static const char *const known[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8",
+                                        "es_ES.UTF-8", "it_IT.UTF-8", "de_DE", "ru_RU.UTF-8"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        if (setlocale(LC_ALL, known[i]) != NULL && *localeconv()->decimal_point == ',') return;
+    }
+    const char *make = test_printf("localedef -i de_DE -f UTF-8 '%s/de_DE.UTF-8' >/dev/null 2>&1", test_tmp());
+    int status = system(make);
+    setenv("LOCPATH", test_tmp(), 1);
+    if (status != -1 && setlocale(LC_ALL, "de_DE.UTF-8") != NULL && *localeconv()->decimal_point == ',') return;
+    SKIP("no locale with a decimal comma here, and localedef cannot make one");
+}
+
 unsigned test_seed(void) {
     const char *seed = getenv("TEST_SEED");
     return seed != NULL ? (unsigned)strtoul(seed, NULL, 10) : 1;
@@ -289,6 +303,7 @@ static int run_here(const struct test *t) {
 #if HIREDIS_MAJOR >= 1
     hiredisResetAllocators();
 #endif
+    setlocale(LC_ALL, "C");
     scratch_free();
     return outcome;
 }

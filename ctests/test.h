@@ -139,6 +139,10 @@ const char *test_tmp(void);   /* a directory for the test's own files and socket
 double test_now(void);        /* seconds on the monotonic clock */
 void test_sleep_ms(int ms);
 
+/* Sets a locale whose decimal point is a comma, and skips the test when the machine
+ * has none and cannot make one. */
+void test_comma_locale(void);
+
 /* Pseudo random numbers, the same in every run unless TEST_SEED is set. */
 unsigned test_seed(void);
 uint32_t test_random(void);
