@@ -53,6 +53,7 @@ impl Number {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_types)]
 pub(crate) mod tests {
     use super::*;
 
@@ -129,7 +130,7 @@ pub(crate) mod tests {
             let len = unsafe { n.print(spec, UninitSlice::new(&mut out)) };
             (len, String::from_utf8(out).unwrap())
         };
-        assert_eq!(print(Number::Double(3.14159), c"%08.3f", 10), (Some(8), "0003.142\0#".into()));
+        assert_eq!(print(Number::Double(2.7178), c"%08.3f", 10), (Some(8), "0002.718\0#".into()));
         assert_eq!(print(Number::Int(-7), c"%5d", 4), (Some(5), "   \0".into()));
         assert_eq!(print(Number::Long(-7), c"%ld", 0), (Some(2), String::new()));
         assert_eq!(

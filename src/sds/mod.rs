@@ -5,7 +5,9 @@
 //! hold, grow and free these strings with functions of their own (sds.h is inline
 //! code), so pointer, length and room are read from the header on every use.
 
+mod edit;
 mod format;
+pub(crate) mod split;
 
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
@@ -253,6 +255,9 @@ impl Sds {
     pub(crate) fn drop_front(self, n: usize) {
         let len = self.len();
         let n = n.min(len);
+        if n == 0 {
+            return;
+        }
         // SAFETY: both ranges are inside the text.
         unsafe { ptr::copy(self.0.as_ptr().add(n), self.0.as_ptr(), len - n) };
         self.set_len(len - n);
