@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * sockcompat.h - the socket functions of the system, for adapters and programs that
+ * include this name. It declares nothing of its own: POSIX systems agree, and
+ * Windows is not supported.
+ */
 #ifndef __SOCKCOMPAT_H
 #define __SOCKCOMPAT_H
 
