@@ -130,7 +130,10 @@ static void on_disconnect(const redisAsyncContext *ac, int status) {
     CHECK(sub_replies((redisAsyncContext *)(uintptr_t)ac)->head == NULL);
     c->disconnects++;
     note("disconnect=%d", status);
+    redisAsyncContext *before = c->ac;
+    c->ac = (redisAsyncContext *)(uintptr_t)ac;
     if (c->on_disconnect != NULL) c->on_disconnect(c, status);
+    c->ac = before;
 }
 
 #if HIREDIS_MAJOR >= 1
@@ -436,6 +439,13 @@ const char *sync_text(redisContext *s, const char *format, ...) {
     const char *text = reply_text(r);
     freeReplyObject(r);
     return text;
+}
+
+const char *shaped(int protocol, const char *text) {
+    char *copy = test_printf("%s", text);
+    for (char *p = copy; *p != '\0'; p++)
+        if (*p == '^') *p = protocol == 3 ? '>' : '*';
+    return copy;
 }
 
 long long sync_int(redisContext *s, const char *format, ...) {

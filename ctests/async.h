@@ -126,6 +126,9 @@ const char *sync_text(redisContext *s, const char *format, ...);
 long long sync_int(redisContext *s, const char *format, ...);
 void sync_done(redisContext *s);
 
+/* The text with each ^ replaced by what a pub/sub message begins with: * or > */
+const char *shaped(int protocol, const char *text);
+
 /* ---- The log ---- */
 
 __attribute__((format(printf, 1, 2))) void note(const char *format, ...);
@@ -143,6 +146,14 @@ const char *log_take(void);              /* and empties it */
 
 size_t list_length(const redisCallbackList *list);  /* also checks head, tail and next */
 redisCallbackList *sub_replies(redisAsyncContext *ac);
+
+#if HIREDIS_MAJOR >= 1
+/* Exported for TLS libraries, so they stand in no header. */
+void __redisSetError(redisContext *c, int type, const char *text);
+void __redisAsyncDisconnect(redisAsyncContext *ac);
+void redisProcessCallbacks(redisAsyncContext *ac);
+void redisNetClose(redisContext *c);
+#endif
 
 /* The bytes right before a page that must not be touched, at the end of one that may. */
 char *at_page_end(const char *bytes, size_t len);
