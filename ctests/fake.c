@@ -26,8 +26,8 @@ enum kind {
 };
 
 static const char *const kind_name[] = {
-    "accept", "expect", "expect eof", "drain", "drain all", "send", "drip", "sleep", "shutdown", "close", "reset",
-    "stop listening", "wait", "mark", "buffer"
+    "accept", "expect", "expect eof", "drain", "drain all", "send", "drip", "sleep", "shutdown", "close",
+    "reset", "stop listening", "wait", "mark", "buffer"
 };
 
 struct step {
@@ -78,7 +78,8 @@ int hand_listen_unix(char *path, size_t cap, int backlog) {
 
     memset(&sa, 0, sizeof sa);
     sa.sun_family = AF_UNIX;
-    n = snprintf(sa.sun_path, sizeof sa.sun_path, "%s/fake.%ld.%d", dir ? dir : "/tmp", (long)getpid(), ++count);
+    n = snprintf(sa.sun_path, sizeof sa.sun_path, "%s/fake.%ld.%d", dir ? dir : "/tmp", (long)getpid(),
+                 ++count);
     if (n < 0 || (size_t)n >= sizeof sa.sun_path || (size_t)n >= cap)
         FAIL("the path of the tests' directory is too long for a unix socket");
     unlink(sa.sun_path);
@@ -257,7 +258,8 @@ static int expect_eof(int fd, char *error, size_t cap) {
     if (n == 0)
         return 0;
     if (n > 0)
-        snprintf(error, cap, "wanted the end of the stream, got \"%s\"", show(shown, sizeof shown, buf, (size_t)n));
+        snprintf(error, cap, "wanted the end of the stream, got \"%s\"",
+                 show(shown, sizeof shown, buf, (size_t)n));
     else
         snprintf(error, cap, "wanted the end of the stream, got %s", strerror(errno));
     return -1;
@@ -300,6 +302,58 @@ void hand_reset(int fd) {
     close_with_reset(fd);
 }
 
+size_t hand_fill_unix(const char *path, int *fd, size_t max) {
+    struct sockaddr_un sa;
+    size_t n = 0;
+
+    memset(&sa, 0, sizeof sa);
+    sa.sun_family = AF_UNIX;
+    memcpy(sa.sun_path, path, strlen(path) + 1);
+    while (n < max) {
+        fd[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        if (fd[n] < 0)
+            FAIL("socket: %s", strerror(errno));
+        if (connect(fd[n], (struct sockaddr *)&sa, sizeof sa) == 0) {
+            n++;
+            continue;
+        }
+        if (errno != EAGAIN)
+            FAIL("cannot fill the queue of %s: %s", path, strerror(errno));
+        close(fd[n]);
+        return n;
+    }
+    FAIL("the queue of %s does not fill up", path);
+}
+
+size_t hand_fill_tcp(int port, int *fd, size_t max) {
+    struct sockaddr_in sa;
+    size_t n = 0;
+
+    loopback(&sa, port);
+    while (n < max) {
+        fd[n] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        if (fd[n] < 0)
+            FAIL("socket: %s", strerror(errno));
+        if (connect(fd[n], (struct sockaddr *)&sa, sizeof sa) < 0) {
+            if (errno != EINPROGRESS)
+                FAIL("cannot fill the queue of port %d: %s", port, strerror(errno));
+            /* On the loopback device an answer comes at once or not at all. */
+            if (!wait_for(fd[n], POLLOUT, 200))
+                return n + 1;
+        }
+        n++;
+    }
+    FAIL("the queue of port %d does not fill up", port);
+}
+
+int hand_stuck_port(void) {
+    int fd[64], port;
+
+    hand_listen_tcp(&port, 0);
+    hand_fill_tcp(port, fd, 64);
+    return port;
+}
+
 /* ---- scripts ---- */
 
 static fake *fake_make(void) {
@@ -311,11 +365,15 @@ static fake *fake_make(void) {
     return f;
 }
 
-fake *fake_new(void) {
+fake *fake_new_with_backlog(int backlog) {
     fake *f = fake_make();
 
-    f->listener = hand_listen_unix(f->path, sizeof f->path, 64);
+    f->listener = hand_listen_unix(f->path, sizeof f->path, backlog);
     return f;
+}
+
+fake *fake_new(void) {
+    return fake_new_with_backlog(64);
 }
 
 fake *fake_new_tcp(void) {
@@ -479,12 +537,12 @@ static void *run(void *arg) {
 
     for (size_t i = 0; i < f->steps; i++) {
         if (perform(f, &f->step[i], error, sizeof error) < 0) {
-            snprintf(f->error, sizeof f->error, "the server's step %zu (%s): %s", i + 1, kind_name[f->step[i].kind],
-                     error);
+            snprintf(f->error, sizeof f->error, "the server's step %zu (%s): %s", i + 1,
+                     kind_name[f->step[i].kind], error);
             break;
         }
     }
-    /* A client that still waits shall see an end, and a test that still waits for a mark go on to fake_finish. */
+    /* A client that still waits shall see an end, and a test that waits for a mark go on to fake_finish. */
     if (f->fd >= 0)
         close(f->fd);
     if (f->listener >= 0)

@@ -28,6 +28,7 @@ typedef struct fake fake;
  * It listens already: a client may connect before fake_start. */
 fake *fake_new(void);
 fake *fake_new_tcp(void);
+fake *fake_new_with_backlog(int backlog);                    /* unix; the others have room for 64 */
 const char *fake_path(const fake *f);
 int fake_port(const fake *f);
 
@@ -37,18 +38,18 @@ void fake_expect(fake *f, const void *bytes, size_t len);    /* exactly these by
 void fake_expect_str(fake *f, const char *text);
 void fake_expect_eof(fake *f);                               /* the client closes, no byte before that */
 void fake_drain(fake *f, size_t len);                        /* this many bytes, whatever they are */
-void fake_drain_all(fake *f);                                /* everything until the client closes or resets */
+void fake_drain_all(fake *f);                                /* everything until the client closes */
 void fake_send(fake *f, const void *bytes, size_t len);
 void fake_send_str(fake *f, const char *text);
 void fake_drip(fake *f, const void *bytes, size_t len, int ms); /* one byte each ms milliseconds */
 void fake_sleep(fake *f, int ms);
 void fake_shutdown(fake *f);                                 /* ends the sending direction only */
 void fake_close(fake *f);
-void fake_reset(fake *f);                                    /* closes so that the client sees a reset (TCP) */
+void fake_reset(fake *f);                                    /* the client sees a reset (TCP) */
 void fake_stop_listening(fake *f);                           /* later connects are refused */
 void fake_wait(fake *f);                                     /* until the test calls fake_go */
 void fake_mark(fake *f);                                     /* lets the test's fake_await return */
-void fake_buffer(fake *f, int bytes);                        /* limits both socket buffers of the connection */
+void fake_buffer(fake *f, int bytes);                        /* limits both buffers of the connection */
 
 void fake_start(fake *f);
 void fake_go(fake *f);
@@ -58,7 +59,7 @@ void fake_await(fake *f);
 void fake_finish(fake *f);
 
 /* By hand. All of them fail the test when the system refuses, and after 20 seconds of waiting. */
-int hand_listen_unix(char *path, size_t cap, int backlog);   /* stores the path; returns the listening socket */
+int hand_listen_unix(char *path, size_t cap, int backlog);   /* stores the path, returns the socket */
 int hand_listen_tcp(int *port, int backlog);                 /* on 127.0.0.1 */
 int hand_accept(int listener);
 void hand_pair(int fd[2]);                                   /* connected stream sockets, both blocking */
@@ -70,6 +71,14 @@ void hand_expect_eof(int fd);
 void hand_expect_quiet(int fd);                              /* nothing to read now, and not closed */
 size_t hand_read_now(int fd, char *buf, size_t cap);         /* what has arrived, without waiting */
 void hand_reset(int fd);                                     /* close with a reset (TCP) */
+
+/* Connects to a listening socket until its queue is full, so that the next connect has to wait.
+ * Stores the connected ends and returns how many they are; close them by hand. */
+size_t hand_fill_unix(const char *path, int *fd, size_t max);
+size_t hand_fill_tcp(int port, int *fd, size_t max);
+
+/* A port of 127.0.0.1 whose connects neither succeed nor fail, until the test ends. */
+int hand_stuck_port(void);
 
 /* A port of 127.0.0.1 on which nothing listens: bound, so that nobody else takes it. Close *fd when done. */
 int hand_dead_port(int *fd);
