@@ -148,14 +148,17 @@ mod check_headers {
         }
     }
 
-    /// Runs cbindgen, which takes `Option<redisPushFn>` for a struct that it does
-    /// not know: an alias hides from it that this is a pointer that may be NULL.
+    /// Runs cbindgen, for which `Option<redisPushFn>` is a struct that it does not
+    /// know: an alias hides from it that this is a pointer that may be NULL.
     fn text(builder: Builder) -> String {
         let mut out = Vec::new();
         builder.generate().expect("cbindgen cannot read the sources").write(&mut out);
         let text = String::from_utf8(out).unwrap();
-        let option = format!("{PREFIX}Option_");
-        let lines = text.lines().filter(|line| !line.starts_with(&format!("typedef struct {option}")));
-        lines.map(|line| line.replace(&option, PREFIX) + "\n").collect()
+        let unknown = format!("typedef struct {PREFIX}Option_");
+        let lines = text.lines().filter(|line| !line.starts_with(&unknown));
+        let text: String = lines.map(|line| line.to_string() + "\n").collect();
+        text.replace(&format!("{PREFIX}Option_"), PREFIX)
+            .replace(&format!("{PREFIX}Option<"), "")
+            .replace('>', "")
     }
 }

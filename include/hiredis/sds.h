@@ -230,7 +230,7 @@ void sdsupdatelen(sds s);
 /* Removes the text and keeps the room. */
 void sdsclear(sds s);
 
-/* Lower and upper case, byte by byte, as the C locale functions have it. */
+/* Lower and upper case, byte by byte, as tolower and toupper have it. */
 void sdstolower(sds s);
 void sdstoupper(sds s);
 
