@@ -38,7 +38,7 @@
  *   - Nothing ends the program: no assertion, no abort when memory runs out, no SIGPIPE
  *     when the peer is gone. Unlike hiredis. A signal handler may interrupt any call;
  *     the call goes on.
- *   - A struct timeval is a duration. {0, 0} is no limit, except for connecting.
+ *   - A struct timeval is a duration. {0, 0} is no limit, except for a blocking connect.
  *
  * POSIX systems only; Windows is not supported.
  */
@@ -226,8 +226,7 @@ typedef struct {
     int type;    /* REDIS_CONN_*; the member of `endpoint` that counts */
     int options; /* REDIS_OPT_* */
 
-    /* How long to wait for the connection; NULL: as long as the system does. Not valid
-     * with tv_usec above 1000000. */
+    /* How long to wait for the connection; NULL: as long as the system does. */
     const struct timeval *connect_timeout;
 
     /* How long to wait for a reply, see redisSetTimeout and redisAsyncSetTimeout. NULL:
@@ -236,7 +235,7 @@ typedef struct {
 
     union {
         struct {
-            const char *source_addr; /* local address to use, or NULL */
+            const char *source_addr; /* local address to use, or NULL for any */
             const char *ip;          /* host name, IPv4 or IPv6 address */
             int port;                /* 0 to 65535 */
         } tcp;
@@ -351,12 +350,13 @@ typedef struct redisContext {
  * All of these return a new context, for redisFree, also when there is no connection:
  * look at `err`. NULL is returned only when memory ran out, or for an unknown `type`.
  *
- * A blocking context is connected on return. A non-blocking one has at least begun, and
- * fails, if it does, in the first read or write. Names are resolved during the call in
- * either case; a numeric address is never looked up. When a host has several addresses
- * they are tried in order until one answers, all within the connect timeout. TCP_NODELAY
- * is set. Unlike hiredis: it tries the next address after any failure, keeps to the
- * timeout when signals arrive, and waits when the queue of a unix socket is full.
+ * A blocking context is connected on return: of several addresses of a host the first
+ * that answers, all within the connect timeout. A non-blocking one has begun, with the
+ * first that does not fail at once; what comes of it shows in the first read or write.
+ * Names are resolved during the call in either case, numeric addresses never. TCP_NODELAY
+ * is set. Unlike hiredis: the next address is tried after any failure, signals do not
+ * prolong the timeout, and a blocking connect waits while the queue of a unix socket is
+ * full.
  *
  *   REDIS_ERR_IO
  *     `Connection refused`, `Connection timed out`, `No such file or directory` and other
@@ -376,9 +376,8 @@ typedef struct redisContext {
  *   REDIS_ERR_OOM
  *     `Out of memory` */
 
-/* Connects as the options say. They are only read; nothing of them is kept but privdata
- * and the functions. `options` must not be NULL. For an unknown `type` free_privdata has
- * been called when NULL is returned. */
+/* Connects as the options say, which are read and not kept. For an unknown `type` NULL is
+ * returned after free_privdata(privdata); NULL also for NULL. */
 redisContext *redisConnectWithOptions(const redisOptions *options);
 
 /* Connects to a host and port, blocking. */
@@ -410,10 +409,11 @@ redisContext *redisConnectUnixNonBlock(const char *path);
  * option or mode is changed. An invalid one shows in the first read or write. */
 redisContext *redisConnectFd(redisFD fd);
 
-/* Connects again, to the same address with the same timeouts, after an error or not. What
- * was to be sent and what was received is gone; err is cleared first; privdata and push_cb
- * stay. Keep-alive and the user timeout must be set again. A TLS context becomes a plain
- * one until TLS is initiated again.
+/* Connects again, to the same place with the same timeouts, after an error or not. What
+ * was to be sent and what was received is gone. `err` is cleared, privdata, push_cb and
+ * the settings of the reader stay. Keep-alive and the user timeout must be set again. A
+ * TLS context becomes a plain one until TLS is initiated again. Unlike hiredis, which
+ * resets the reader and crashes on a TLS context that is used as it is.
  *
  * REDIS_ERR with the errors above, or
  *   REDIS_ERR_OTHER  `Not enough information to reconnect`  made by redisConnectFd
@@ -523,7 +523,7 @@ int redisGetReplyFromReader(redisContext *c, void **reply);
  *
  * REDIS_ERR, and `obuf` is as it was:
  *   REDIS_ERR_OOM    `Out of memory`
- *   REDIS_ERR_OTHER  `Invalid format string`  see redisFormatCommand */
+ *   REDIS_ERR_OTHER  `Invalid format string`, or `NULL argument` for a %s or %b */
 
 /* A command that is encoded already. The bytes are not looked at: it may be several. */
 int redisAppendFormattedCommand(redisContext *c, const char *cmd, size_t len);
@@ -532,7 +532,8 @@ int redisAppendFormattedCommand(redisContext *c, const char *cmd, size_t len);
 int redisvAppendCommand(redisContext *c, const char *format, va_list ap);
 int redisAppendCommand(redisContext *c, const char *format, ...);
 
-/* A command by arguments, see redisFormatCommandArgv. */
+/* A command by arguments, see redisFormatCommandArgv, which tells what else becomes
+ * `Out of memory`. */
 int redisAppendCommandArgv(redisContext *c, int argc, const char **argv, const size_t *argvlen);
 
 /* ---- Commands and their replies -------------------------------------------------
