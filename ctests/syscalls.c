@@ -31,6 +31,7 @@ typedef int socket_fn(int, int, int);
 typedef int connect_fn(int, const struct sockaddr *, socklen_t);
 typedef int setsockopt_fn(int, int, int, const void *, socklen_t);
 typedef int poll_fn(struct pollfd *, nfds_t, int);
+typedef ssize_t recv_fn(int, void *, size_t, int);
 typedef int getaddrinfo_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 typedef void freeaddrinfo_fn(struct addrinfo *);
 
@@ -48,6 +49,10 @@ int real_setsockopt(int fd, int level, int name, const void *value, socklen_t le
 
 int real_poll(struct pollfd *fds, nfds_t n, int ms) {
     REAL("poll", poll_fn *, fds, n, ms);
+}
+
+ssize_t real_recv(int fd, void *buf, size_t cap, int flags) {
+    REAL("recv", recv_fn *, fd, buf, cap, flags);
 }
 
 int real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -71,6 +76,7 @@ socket_fn our_socket __asm__("socket");
 connect_fn our_connect __asm__("connect");
 setsockopt_fn our_setsockopt __asm__("setsockopt");
 poll_fn our_poll __asm__("poll");
+recv_fn our_recv __asm__("recv");
 getaddrinfo_fn our_getaddrinfo __asm__("getaddrinfo");
 freeaddrinfo_fn our_freeaddrinfo __asm__("freeaddrinfo");
 
@@ -88,6 +94,10 @@ int our_setsockopt(int fd, int level, int name, const void *value, socklen_t len
 
 int our_poll(struct pollfd *fds, nfds_t n, int ms) {
     return (instead.poll ? instead.poll : real_poll)(fds, n, ms);
+}
+
+ssize_t our_recv(int fd, void *buf, size_t cap, int flags) {
+    return (instead.recv ? instead.recv : real_recv)(fd, buf, cap, flags);
 }
 
 int our_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,

@@ -215,6 +215,24 @@ TEST(connect, a_port_outside_0_to_65535_is_a_bad_service, "") {
     alloc_count_end();
 }
 
+#if HIREDIS_MAJOR >= 1
+TEST(connect, no_host_and_no_path_are_errors, "") {
+    redisContext *c;
+
+    alloc_count_begin();
+    c = redisConnect(NULL, 6379);
+    CHECK(c != NULL && c->err != 0);
+    CHECK_INT(c->flags & REDIS_CONNECTED, 0);
+    redisFree(c);
+    c = redisConnectUnix(NULL);
+    CHECK(c != NULL && c->err != 0);
+    CHECK_INT(c->flags & REDIS_CONNECTED, 0);
+    redisFree(c);
+    CHECK(redisConnectWithOptions(NULL) == NULL);
+    alloc_count_end();
+}
+#endif
+
 /* ---- Refused, missing, not answering ---- */
 
 TEST(connect, a_closed_port_refuses, "89") {
@@ -670,6 +688,7 @@ TEST(connect, check_connect_done_tells_how_far_a_connect_is, "") {
     wait_writable(c->fd);
     CHECK_INT(redisCheckConnectDone(c, &done), REDIS_OK);
     CHECK_INT(done, 1);
+    errno = 0; /* it counts when the socket has no error of its own */
     CHECK_INT(redisCheckSocketError(c), REDIS_OK);
     CHECK_NO_ERROR(c);
     redisFree(c);
