@@ -234,7 +234,7 @@ TEST(alloc, contexts_and_readers_give_everything_back, "6") {
     redisContext *c = redisConnect("127.0.0.1", live_port());
     CHECK_INT(c->err, 0);
     for (int i = 0; i < 100; i++) {
-        CHECK_INT(redisAppendCommand(c, "ECHO %s", "some text of a length that varies" + i % 20), REDIS_OK);
+        CHECK_INT(redisAppendCommand(c, "ECHO %s", &"some text of a length that varies"[i % 20]), REDIS_OK);
     }
     for (int i = 0; i < 50; i++) {
         void *reply = NULL;

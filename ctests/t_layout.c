@@ -64,6 +64,8 @@ TEST(layout, the_library_fills_a_context_at_the_published_offsets, "199") {
     redisFree(c);
 }
 
+typedef void destructor(void *);
+
 static void nothing(void *p) { (void)p; }
 
 TEST(layout, the_library_fills_an_async_context_at_the_published_offsets, "199") {
@@ -76,7 +78,7 @@ TEST(layout, the_library_fills_an_async_context_at_the_published_offsets, "199")
     CHECK_INT(ac->err, 0);
     CHECK_STR(AT(ac, 216, char *), live_unix());
     CHECK_PTR(AT(ac, 240, void *), data);
-    CHECK(AT(ac, 248, void (*)(void *)) == nothing);
+    CHECK(AT(ac, 248, destructor *) == nothing);
     CHECK_INT(AT(ac, 272, int), 0);
     CHECK_PTR(AT(ac, 280, char *), ac->c.errstr);
     for (size_t offset = 288; offset < 384; offset += 8) CHECK_PTR(AT(ac, offset, void *), NULL);

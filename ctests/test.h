@@ -152,9 +152,10 @@ uint32_t test_random(void);
  *
  * alloc_count_begin() puts counting functions into the library's allocator table.
  * A free of a block that did not come from them since then, or twice, fails the
- * test, as does a request of zero bytes, so begin before the first object is made. New blocks are filled with
- * 0xa5 and freed ones with 0x5a. A test that ends while counting is on need not
- * switch it off; alloc_count_end() does so and fails if a block is still live.
+ * test, as does a request of zero bytes, so begin before the first object is made.
+ * New blocks are filled with 0xa5 and freed ones with 0x5a. A test that ends while
+ * counting is on need not switch it off; alloc_count_end() does so and fails if a
+ * block is still live.
  *
  * With hiredis 0.14, which has no table, the first three do nothing and the
  * others do not exist. */
