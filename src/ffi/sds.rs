@@ -1,4 +1,7 @@
 //! sds.h
+//!
+//! Unlike hiredis, NULL is no crash: as the string to change it gives NULL or does
+//! nothing, as text it counts as empty.
 
 use core::ffi::{CStr, c_char, c_int, c_longlong, c_ulonglong, c_void};
 use core::{ptr, slice};

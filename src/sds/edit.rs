@@ -77,6 +77,7 @@ impl Sds {
     }
 
     /// Lets the text end where its first NUL is.
+    /// Unlike hiredis: at the capacity when there is none.
     pub(crate) fn end_at_nul(self) {
         // SAFETY: the block has `capacity` bytes from there.
         self.set_len(unsafe { libc::strnlen(self.as_ptr(), self.capacity()) });

@@ -47,6 +47,7 @@ impl Sds {
 
     /// Appends what `print` prints, up to its first NUL; `print` works as snprintf
     /// and is called twice when the text is long. As `reserve`.
+    /// Unlike hiredis: a text that `print` refuses is not tried in ever larger blocks.
     pub(crate) fn append_printed(
         self,
         print: impl Fn(*mut c_char, usize) -> c_int,
