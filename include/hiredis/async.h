@@ -110,8 +110,8 @@ typedef void redisTimerCallback(void *timer, void *privdata);
 typedef struct redisCallback {
     struct redisCallback *next; /* the command after it; NULL at the end */
     redisCallbackFn *fn;
-    int pending_subs;           /* SUBSCRIBEs of a channel that are not confirmed yet */
-    int unsubscribe_sent;       /* UNSUBSCRIBE of a channel has been issued */
+    int pending_subs;           /* the library's own */
+    int unsubscribe_sent;       /* likewise */
     void *privdata;
 } redisCallback;
 

@@ -28,7 +28,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Growth doubles a string up to this many bytes, and adds as many from then on. */
+/* Growth doubles a string up to this many bytes, and adds at least as many from then on. */
 #define SDS_MAX_PREALLOC (1024 * 1024)
 
 #ifdef __cplusplus
