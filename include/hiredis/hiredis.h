@@ -73,7 +73,7 @@
 
 #define REDIS_BLOCK 0x1                  /* calls wait; may be cleared, with the descriptor
                                             made non-blocking as well */
-#define REDIS_CONNECTED 0x2              /* sync: connecting has begun; async: it is done */
+#define REDIS_CONNECTED 0x2              /* connected; non-blocking sync: begun to connect */
 #define REDIS_DISCONNECTING 0x4          /* async: redisAsyncDisconnect, or an error */
 #define REDIS_FREEING 0x8                /* async: redisAsyncFree */
 #define REDIS_IN_CALLBACK 0x10           /* async: a callback is running */
@@ -463,6 +463,9 @@ int redisSetTcpUserTimeout(redisContext *c, unsigned int timeout);
  * what they were given to before. A new context has a function that frees them, or the one
  * of the options. With NULL they come out of redisGetReply like other replies.
  *
+ * To subscribe with a blocking context in RESP3 set NULL first: confirmations and messages
+ * are pushes there.
+ *
  * The function may append commands and set another function; it must not free the context
  * or take replies from it. Not for asynchronous contexts, see redisAsyncSetPushCallback. */
 redisPushFn *redisSetPushCallback(redisContext *c, redisPushFn *fn);
@@ -499,8 +502,8 @@ int redisBufferWrite(redisContext *c, int *done);
  * push_cb instead. Attributes (RESP3) are dropped: they annotate a reply and are none.
  * Unlike hiredis, which takes them for replies.
  *
- * A blocking context that waits without having sent a command waits for ever, or until
- * the timeout, unless a push is what it waits for.
+ * A blocking context waits even when no command is outstanding, until something comes or
+ * the timeout is over.
  *
  * REDIS_ERR, with `*reply` as it was, and
  *   the errors of redisBufferRead and redisBufferWrite
