@@ -126,16 +126,17 @@ TEST(format, quotes_mean_nothing, "23") {
 }
 
 TEST(format, bytes_above_ascii_pass, "23") {
-    CHECK_STR(formatted("GET \xc3\xa9\xff %s", "\xa0"), "*3\r\n$3\r\nGET\r\n$3\r\n\xc3\xa9\xff\r\n$1\r\n\xa0\r\n");
+    CHECK_STR(formatted("GET \xc3\xa9\xff %s", "\xa0"),
+              "*3\r\n$3\r\nGET\r\n$3\r\n\xc3\xa9\xff\r\n$1\r\n\xa0\r\n");
 }
 
 /* ---- printf conversions -------------------------------------------------------------- */
 
-#define CONVERSION(conv, value)                                                                 \
-    do {                                                                                        \
-        char text[64];                                                                          \
-        snprintf(text, sizeof(text), "%08" conv, value);                                        \
-        CHECK_STR(formatted("key:%08" conv " str:%s", value, "hello"),                          \
+#define CONVERSION(conv, value) \
+    do { \
+        char text[64]; \
+        snprintf(text, sizeof(text), "%08" conv, value); \
+        CHECK_STR(formatted("key:%08" conv " str:%s", value, "hello"), \
                   test_printf("*2\r\n$%zu\r\nkey:%s\r\n$9\r\nstr:hello\r\n", strlen(text) + 4, text)); \
     } while (0)
 
@@ -166,12 +167,13 @@ TEST(format, float_and_double_are_printed, "13") {
 }
 
 TEST(format, mixed_conversions_take_their_arguments_in_order, "12 13") {
-    CHECK_STR(formatted("%d %f %s %lld %b %g %hhd %s", 1, 2.5, "three", 4LL, "fi\0ve", (size_t)2, 6.0, 7, "eight"),
-              "*8\r\n$1\r\n1\r\n$8\r\n2.500000\r\n$5\r\nthree\r\n$1\r\n4\r\n$2\r\nfi\r\n$1\r\n6\r\n$1\r\n7\r\n"
-              "$5\r\neight\r\n");
+    CHECK_STR(
+        formatted("%d %f %s %lld %b %g %hhd %s", 1, 2.5, "three", 4LL, "fi\0ve", (size_t)2, 6.0, 7, "eight"),
+        "*8\r\n$1\r\n1\r\n$8\r\n2.500000\r\n$5\r\nthree\r\n$1\r\n4\r\n$2\r\nfi\r\n$1\r\n6\r\n$1\r\n7\r\n"
+        "$5\r\neight\r\n");
     /* More of each kind than registers carry. */
-    CHECK_STR(formatted("%d%d%d%d%d%d%d%d %g%g%g%g%g%g%g%g%g%g %s", 1, 2, 3, 4, 5, 6, 7, 8, 1.0, 2.0, 3.0, 4.0,
-                        5.0, 6.0, 7.0, 8.0, 9.0, 0.0, "end"),
+    CHECK_STR(formatted("%d%d%d%d%d%d%d%d %g%g%g%g%g%g%g%g%g%g %s", 1, 2, 3, 4, 5, 6, 7, 8, 1.0, 2.0, 3.0,
+                        4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 0.0, "end"),
               "*3\r\n$8\r\n12345678\r\n$10\r\n1234567890\r\n$3\r\nend\r\n");
 }
 
@@ -206,22 +208,24 @@ static char *flags_of(int set, char *out) {
 static void compare(const char *spec, const char *want, int wantlen, const char *cmd, int len) {
     char expected[700];
     int n = snprintf(expected, sizeof(expected), "*2\r\n$1\r\nx\r\n$%d\r\n<%s>\r\n", wantlen + 2, want);
-    if (n != len || memcmp(cmd, expected, (size_t)len) != 0) FAIL("%s: got %s, wanted %s", spec, cmd, expected);
+    if (n != len || memcmp(cmd, expected, (size_t)len) != 0)
+        FAIL("%s: got %s, wanted %s", spec, cmd, expected);
 }
 
-#define AGAINST_PRINTF(spec, value)                                                             \
-    do {                                                                                        \
-        char want[600], format[64], *cmd = untouched;                                           \
-        int wantlen = snprintf(want, sizeof(want), spec, value);                                \
-        snprintf(format, sizeof(format), "x <%s>", spec);                                       \
-        int len = redisFormatCommand(&cmd, format, value);                                      \
-        if (len < 0) FAIL("%s is refused", spec);                                               \
-        compare(spec, want, wantlen, cmd, len);                                                 \
-        redisFreeCommand(cmd);                                                                  \
+#define AGAINST_PRINTF(spec, value) \
+    do { \
+        char want[600], format[64], *cmd = untouched; \
+        int wantlen = snprintf(want, sizeof(want), spec, value); \
+        snprintf(format, sizeof(format), "x <%s>", spec); \
+        int len = redisFormatCommand(&cmd, format, value); \
+        if (len < 0) FAIL("%s is refused", spec); \
+        compare(spec, want, wantlen, cmd, len); \
+        redisFreeCommand(cmd); \
     } while (0)
 
 TEST(format, every_integer_conversion_prints_like_the_c_library, "12") {
-    static const long long values[] = {0, 1, -1, 42, 255, -129, 65537, INT_MAX, INT_MIN, LLONG_MAX, LLONG_MIN};
+    static const long long values[] = {0,     1,       -1,      42,        255,      -129,
+                                       65537, INT_MAX, INT_MIN, LLONG_MAX, LLONG_MIN};
     static const char *const lengths[] = {"", "hh", "h", "l", "ll"};
     char flags[8], spec[32];
     for (int set = 0; set < 32; set++)
@@ -240,14 +244,17 @@ TEST(format, every_integer_conversion_prints_like_the_c_library, "12") {
 }
 
 TEST(format, every_floating_conversion_prints_like_the_c_library, "13") {
-    static const double values[] = {0.0, -0.0, 1.0, -1.5, 3.14159265358979, 1e10, 1.5e-7, 1e300, DBL_MIN, 123456789.5};
+    static const double values[] = {0.0,  -0.0,   1.0,   -1.5,    3.14159265358979,
+                                    1e10, 1.5e-7, 1e300, DBL_MIN, 123456789.5};
     char flags[8], spec[32];
     for (int set = 0; set < 32; set++)
         for (size_t w = 0; w < 4; w++)
             for (size_t p = 0; p < 5; p++)
                 for (const char *c = "eEfFgGaA"; *c != '\0'; c++) {
-                    snprintf(spec, sizeof(spec), "%%%s%s%s%c", flags_of(set, flags), widths[w], precisions[p], *c);
-                    for (size_t v = 0; v < sizeof(values) / sizeof(*values); v++) AGAINST_PRINTF(spec, values[v]);
+                    snprintf(spec, sizeof(spec), "%%%s%s%s%c", flags_of(set, flags), widths[w], precisions[p],
+                             *c);
+                    for (size_t v = 0; v < sizeof(values) / sizeof(*values); v++)
+                        AGAINST_PRINTF(spec, values[v]);
                     AGAINST_PRINTF(spec, (double)INFINITY);
                     AGAINST_PRINTF(spec, -(double)INFINITY);
                     AGAINST_PRINTF(spec, (double)NAN);
@@ -255,8 +262,8 @@ TEST(format, every_floating_conversion_prints_like_the_c_library, "13") {
 }
 
 TEST(format, flags_may_come_in_any_order_and_repeat, "12") {
-    static const char *const specs[] = {"%-+5d", "%+-5d", "%  d", "%00d", "%++d", "%0-5d", "%#-8x", "%-#8x",
-                                        "%+08d", "%0+8d", "% +d",  "%#o"};
+    static const char *const specs[] = {"%-+5d", "%+-5d", "%  d",  "%00d",  "%++d", "%0-5d",
+                                        "%#-8x", "%-#8x", "%+08d", "%0+8d", "% +d", "%#o"};
     for (size_t i = 0; i < sizeof(specs) / sizeof(*specs); i++) {
         AGAINST_PRINTF(specs[i], 42);
         AGAINST_PRINTF(specs[i], -42);
@@ -271,7 +278,8 @@ TEST(format, floats_follow_the_process_locale, "13") {
 }
 
 TEST(format, an_overlong_conversion_is_printed_or_refused, "14") {
-    static const char *const specs[] = {"%0000000000012d", "%-+ #0000000000000000000005d", "%12.000000000000000003d"};
+    static const char *const specs[] = {"%0000000000012d", "%-+ #0000000000000000000005d",
+                                        "%12.000000000000000003d"};
     for (size_t i = 0; i < sizeof(specs) / sizeof(*specs); i++) {
         char *cmd = untouched, want[64], expected[128];
         int len = redisFormatCommand(&cmd, specs[i], 42);
@@ -292,7 +300,8 @@ TEST(format, an_overlong_conversion_is_printed_or_refused, "14") {
 static void check_refused(const char *const *bad, size_t count) {
     for (size_t i = 0; i < count; i++) {
         char *cmd = untouched;
-        const char *formats[] = {bad[i], test_printf("SET key:%s", bad[i]), test_printf("SET %%s a%s", bad[i])};
+        const char *formats[] = {bad[i], test_printf("SET key:%s", bad[i]),
+                                 test_printf("SET %%s a%s", bad[i])};
         for (int k = 0; k < 3; k++) {
             alloc_count_begin();
             int len = redisFormatCommand(&cmd, formats[k], "text", 2, 3, 4, 5);
@@ -306,17 +315,18 @@ static void check_refused(const char *const *bad, size_t count) {
 
 TEST(format, a_bad_conversion_is_an_error_and_leaves_the_target, "14 15 16 21") {
     static const char *const bad[] = {
-        "%p", "%08p", "%c", "%n", "%zu", "%zd", "%jd", "%td", "%qd", "%Lf", "%Ld", "%lf", "%lg", "%hf", "%llf",
-        "%ls", "%hs", "%lc", "%lb", "%*d", "%.*d", "%-*d", "%5s", "%.1s", "%-s", "%5b", "%0b", "%5%", "% %",
-        "%llld", "%hhhd", "%lhd", "%hld", "%w", "%k", "%D", "%U", "%O", "%S", "%C", "%m", "%\n", "%\t", "%\xff",
-        "%5$d", "%1$s", "%'d", "%I", "%- s", "%.-3d", "%5-d", "%.3.3d", "%l d", "%5.3lq",
+        "%p",   "%08p", "%c",  "%n",   "%zu",  "%zd",   "%jd",  "%td",    "%qd",   "%Lf",    "%Ld",
+        "%lf",  "%lg",  "%hf", "%llf", "%ls",  "%hs",   "%lc",  "%lb",    "%*d",   "%.*d",   "%-*d",
+        "%5s",  "%.1s", "%-s", "%5b",  "%0b",  "%5%",   "% %",  "%llld",  "%hhhd", "%lhd",   "%hld",
+        "%w",   "%k",   "%D",  "%U",   "%O",   "%S",    "%C",   "%m",     "%\n",   "%\t",    "%\xff",
+        "%5$d", "%1$s", "%'d", "%I",   "%- s", "%.-3d", "%5-d", "%.3.3d", "%l d",  "%5.3lq",
     };
     check_refused(bad, sizeof(bad) / sizeof(*bad));
 }
 
 TEST(format, an_incomplete_conversion_is_an_error, "14 15 16") {
-    static const char *const bad[] = {"%-", "%5", "%.", "%.5", "%l", "%ll", "%h", "%hh", "%+", "%#", "% ", "%0",
-                                      "%5.", "%5.3l", "%-5", "%--"};
+    static const char *const bad[] = {"%-", "%5", "%.", "%.5", "%l",  "%ll",   "%h",  "%hh",
+                                      "%+", "%#", "% ", "%0",  "%5.", "%5.3l", "%-5", "%--"};
     check_refused(bad, sizeof(bad) / sizeof(*bad));
 }
 
@@ -379,8 +389,10 @@ TEST(format, every_failing_allocation_gives_minus_one, "5 15") {
             CHECK(k < 100);
             alloc_count_begin();
             alloc_fail_at(k);
-            if (form == 0) len = redisFormatCommand(&cmd, "SET %s:%d %.3f%b %s", "key", 42, 1.5, "a\0b", (size_t)3, big);
-            else if (form == 1) len = vformat(&cmd, "SET %s:%d %.3f%b %s", "key", 42, 1.5, "a\0b", (size_t)3, big);
+            if (form == 0)
+                len = redisFormatCommand(&cmd, "SET %s:%d %.3f%b %s", "key", 42, 1.5, "a\0b", (size_t)3, big);
+            else if (form == 1)
+                len = vformat(&cmd, "SET %s:%d %.3f%b %s", "key", 42, 1.5, "a\0b", (size_t)3, big);
             else if (form == 2) len = redisFormatCommandArgv(&cmd, 3, argv, NULL);
             else len = redisFormatSdsCommandArgv(&s, 3, argv, NULL);
             size_t failures = alloc_failures();
@@ -484,7 +496,8 @@ TEST(format, argument_lists_with_and_without_lengths, "17 18") {
 }
 
 TEST(format, lengths_and_counts_of_every_number_of_digits, "17") {
-    static const size_t sizes[] = {0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10000, 65534, 65536, 99999, 100000, 1048576};
+    static const size_t sizes[] = {0,    1,     9,     10,    99,    100,    999,    1000,
+                                   9999, 10000, 65534, 65536, 99999, 100000, 1048576};
     static const int counts[] = {1, 9, 10, 11, 99, 100, 999, 1000, 9999, 10000};
     char *bytes = test_bytes(1048577);
     for (size_t i = 0; i < 1048576; i++) bytes[i] = (char)(1 + i % 255);
@@ -540,8 +553,9 @@ TEST(format, a_null_argument_of_length_zero_is_empty, "17") {
 
 TEST(format, sizes_that_overflow_are_refused, "15") {
     const char *argv[] = {"a", "b", "c"};
-    const size_t cases[][3] = {{SIZE_MAX, 0, 0},         {SIZE_MAX / 2, SIZE_MAX / 2, 10}, {SIZE_MAX - 20, 1, 1},
-                               {SIZE_MAX - 60, 0, 0},    {1, 1, SIZE_MAX - 40},            {SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 1, 5}};
+    const size_t cases[][3] = {{SIZE_MAX, 0, 0},      {SIZE_MAX / 2, SIZE_MAX / 2, 10},
+                               {SIZE_MAX - 20, 1, 1}, {SIZE_MAX - 60, 0, 0},
+                               {1, 1, SIZE_MAX - 40}, {SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 1, 5}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char *cmd = untouched;
         sds s = untouched;
@@ -562,8 +576,8 @@ static const char *zeroes(size_t len) {
 }
 
 TEST(format, more_than_an_int_can_tell_is_refused_by_the_functions_that_return_int, "15") {
-    static const size_t sizes[] = {(size_t)INT_MAX - 10, (size_t)INT_MAX, (size_t)INT_MAX + 1, (size_t)UINT_MAX,
-                                   (size_t)UINT_MAX + 1, (size_t)UINT_MAX + 100};
+    static const size_t sizes[] = {(size_t)INT_MAX - 10, (size_t)INT_MAX,      (size_t)INT_MAX + 1,
+                                   (size_t)UINT_MAX,     (size_t)UINT_MAX + 1, (size_t)UINT_MAX + 100};
     const char *p = zeroes((size_t)UINT_MAX + 4096);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         char *cmd = untouched;
@@ -590,7 +604,8 @@ static void *folded_malloc(size_t size) {
                   ? mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
                   : MAP_FAILED;
     for (size_t at = 0; p != MAP_FAILED && at < len; at += step) {
-        if (mmap(p + at, step, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) p = MAP_FAILED;
+        if (mmap(p + at, step, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+            p = MAP_FAILED;
     }
     close(fd);
     if (p == MAP_FAILED) return NULL;

@@ -118,8 +118,8 @@ TEST(reader_errors, integers_beyond_a_long_long_are_refused, "32") {
 }
 
 TEST(reader_errors, integers_are_strictly_decimal, "33") {
-    static const char *const bad[] = {"",   "+5", "-0", "00", "01",  " 1", "-",  "1 ",   "1a", "a",  "--1", "-01",
-                                      "0x1", "1.0", "1e3", "-+1", "\t1", "1,0", "-a", "٣"};
+    static const char *const bad[] = {"",    "+5",  "-0",  "00",  "01",  " 1",  "-",   "1 ",  "1a", "a",
+                                      "--1", "-01", "0x1", "1.0", "1e3", "-+1", "\t1", "1,0", "-a", "٣"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         const char *bytes = test_printf(":%s\r\n", bad[i]);
         if (strcmp(read_error(bytes, strlen(bytes)), BAD_INTEGER) != 0)
@@ -136,8 +136,8 @@ TEST(reader_errors, integers_are_strictly_decimal, "33") {
 /* ---- Bulk strings ------------------------------------------------------------------------ */
 
 TEST(reader_errors, a_bulk_length_is_strictly_decimal, "42") {
-    static const char *const bad[] = {"", "a", "03", "+3", "9223372036854775808", "-", "-0", " 3", "3 ", "?", "1.0",
-                                      "0x3", "-01"};
+    static const char *const bad[] = {"",  "a",   "03",  "+3", "9223372036854775808", "-", "-0", " 3", "3 ",
+                                      "?", "1.0", "0x3", "-01"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         const char *bytes = test_printf("$%s\r\nfoo\r\n", bad[i]);
         if (strcmp(read_error(bytes, strlen(bytes)), BAD_BULK) != 0)
@@ -204,7 +204,8 @@ TEST_1X(reader_errors, a_verbatim_string_needs_its_content_type, "46") {
 /* ---- Aggregates ------------------------------------------------------------------------------ */
 
 TEST(reader_errors, a_count_is_strictly_decimal, "43") {
-    static const char *const bad[] = {"", "?", "a", "03", "+3", "-", "-0", " 1", "1 ", "9223372036854775808", "1.0"};
+    static const char *const bad[] = {
+        "", "?", "a", "03", "+3", "-", "-0", " 1", "1 ", "9223372036854775808", "1.0"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         const char *bytes = test_printf("*%s\r\n", bad[i]);
         if (strcmp(read_error(bytes, strlen(bytes)), BAD_COUNT) != 0)
@@ -246,7 +247,8 @@ static const char *limited(long long maxelements, const char *bytes) {
     redisReaderGetReply(r, &reply);
     freeReplyObject(reply);
     const char *text = r->err != 0 ? test_printf("%s", r->errstr) : "no error";
-    if (r->err != 0) CHECK_INT(r->err, strcmp(text, "Out of memory") == 0 ? REDIS_ERR_OOM : REDIS_ERR_PROTOCOL);
+    if (r->err != 0)
+        CHECK_INT(r->err, strcmp(text, "Out of memory") == 0 ? REDIS_ERR_OOM : REDIS_ERR_PROTOCOL);
     redisReaderFree(r);
     alloc_count_end();
     return text;
@@ -300,8 +302,8 @@ TEST(reader_errors, a_thousand_and_twenty_four_levels_nest, "39") {
 }
 
 TEST(reader_errors, one_level_more_is_refused, "39") {
-    static const char *const innermost[] = {"*1\r\n:1\r\n", "*0\r\n", "*-1\r\n", "%1\r\n", "%0\r\n", "~0\r\n", ">0\r\n",
-                                            "|0\r\n", "*x\r\n", "*", "%", "*1"};
+    static const char *const innermost[] = {"*1\r\n:1\r\n", "*0\r\n", "*-1\r\n", "%1\r\n", "%0\r\n", "~0\r\n",
+                                            ">0\r\n",       "|0\r\n", "*x\r\n",  "*",      "%",      "*1"};
     for (size_t i = 0; i < sizeof(innermost) / sizeof(*innermost); i++) {
         const char *bytes = repeat("*1\r\n", 1024, innermost[i]);
         CHECK_STR(read_error(bytes, strlen(bytes)), TOO_DEEP);
@@ -421,11 +423,16 @@ TEST_1X(reader_errors, a_big_number_has_digits_only, "47") {
 
 TEST_1X(reader_errors, a_malformed_double_is_refused, "48 50") {
     static const char *const bad[] = {
-        "",      "1.2.3", "1e",    "+",     ".",     "1,5",   "abc",    "3.14x",   "1e400", "+1.5",     " 1",
-        "0x10",  "infinity", "+inf", "1 ",  "-",     "-.",    "e5",     ".e5",     "1e+",   "1e-",      "1e1.5",
-        "--1",   "-+1",   "1e400", "-1e400", "1e309", "nan(1)", "nan1", "inff",    "in",    "na",       "-infinity",
-        "+nan",  "1_0",   "0x1p3", "1p3",   "1d5",   "1f",    "1\t",    "\v1",     "1e5e5", "- 1",      "1.-5",
-        "1.7976931348623159e308", "١",
+        "",       "1.2.3", "1e",        "+",     ".",
+        "1,5",    "abc",   "3.14x",     "1e400", "+1.5",
+        " 1",     "0x10",  "infinity",  "+inf",  "1 ",
+        "-",      "-.",    "e5",        ".e5",   "1e+",
+        "1e-",    "1e1.5", "--1",       "-+1",   "1e400",
+        "-1e400", "1e309", "nan(1)",    "nan1",  "inff",
+        "in",     "na",    "-infinity", "+nan",  "1_0",
+        "0x1p3",  "1p3",   "1d5",       "1f",    "1\t",
+        "\v1",    "1e5e5", "- 1",       "1.-5",  "1.7976931348623159e308",
+        "١",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         const char *bytes = test_printf(",%s\r\n", bad[i]);

@@ -42,8 +42,8 @@ TEST(reader_values, empty_texts_are_empty_strings_not_null, "63") {
 }
 
 TEST(reader_values, text_of_any_length_is_whole, "67") {
-    static const size_t sizes[] = {1, 2, 15, 16, 17, 63, 64, 127, 128, 129, 1023, 1024, 1025, 4095, 4096, 16383, 16384,
-                                   16385, 65535, 65536, 1000000};
+    static const size_t sizes[] = {1,    2,    15,   16,   17,    63,    64,    127,   128,   129,    1023,
+                                   1024, 1025, 4095, 4096, 16383, 16384, 16385, 65535, 65536, 1000000};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         size_t n = sizes[i];
         char *text = test_bytes(n), *bytes = test_bytes(n + 40);
@@ -68,8 +68,19 @@ TEST(reader_values, text_of_any_length_is_whole, "67") {
 }
 
 TEST(reader_values, integers_of_every_size, "32") {
-    static const long long values[] = {0, 1, -1, 9, 10, 42, -100, 2147483647, -2147483648LL, 4294967296, 999999999999999999,
-                                       1000000000000000000, -1000000000000000000};
+    static const long long values[] = {0,
+                                       1,
+                                       -1,
+                                       9,
+                                       10,
+                                       42,
+                                       -100,
+                                       2147483647,
+                                       -2147483648LL,
+                                       4294967296,
+                                       999999999999999999,
+                                       1000000000000000000,
+                                       -1000000000000000000};
     for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
         const char *bytes = test_printf(":%lld\r\n", values[i]);
         redisReply *r = parse(bytes, strlen(bytes));
@@ -137,8 +148,11 @@ TEST(reader_values, empty_and_null_aggregates_of_every_kind, "53 64") {
     static const struct {
         char byte;
         int type;
-    } kinds[] = {{'*', REDIS_REPLY_ARRAY}, {'%', REDIS_REPLY_MAP}, {'~', REDIS_REPLY_SET},
-                 {'|', REDIS_REPLY_ATTR},  {'>', REDIS_REPLY_PUSH}};
+    } kinds[] = {{'*', REDIS_REPLY_ARRAY},
+                 {'%', REDIS_REPLY_MAP},
+                 {'~', REDIS_REPLY_SET},
+                 {'|', REDIS_REPLY_ATTR},
+                 {'>', REDIS_REPLY_PUSH}};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         const char *bytes = test_printf("%c0\r\n", kinds[i].byte);
         redisReply *r = parse(bytes, strlen(bytes));
@@ -215,7 +229,8 @@ TEST(reader_values, big_numbers_keep_their_text, "62") {
     CHECK_REPLY(r, REDIS_REPLY_BIGNUM, "3492890328409238509324850943850943825024385");
     CHECK_UINT(r->len, 43);
     freeReplyObject(r);
-    static const char *const texts[] = {"0", "-1", "-0", "007", "", "-", "-3492890328409238509324850943850943825024385"};
+    static const char *const texts[] = {
+        "0", "-1", "-0", "007", "", "-", "-3492890328409238509324850943850943825024385"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         const char *bytes = test_printf("(%s\r\n", texts[i]);
         r = parse(bytes, strlen(bytes));
@@ -261,15 +276,65 @@ TEST(reader_values, a_double_keeps_its_text, "56") {
 
 TEST(reader_values, doubles_are_correctly_rounded, "57") {
     static const char *const texts[] = {
-        "0", "-0", "0.0", "-0.0", "00", "0e0", "-0e5", "0e-999", "0e999", "0e99999999999999999999",
-        "1.5", "-2.25", "1e308", "5e-324", "2.2250738585072014e-308", "1.7976931348623157e308", "-1.7976931348623157e308",
-        "5.", ".5", "-.5", "-5.", "01.50", "007", "1e+5", "1E5", "1e-5", "1E+05", "1e05", "0.1", "0.2", "0.3",
-        "2.4703282292062328e-324", "4.9406564584124654e-324", "2.2250738585072011e-308", "2.2250738585072012e-308",
-        "1.7976931348623158e308", "179769313486231570000000000000000000000", "9007199254740993", "9007199254740992.5",
-        "9007199254740993.0000000000000001", "1.00000000000000011102230246251565", "1.00000000000000011102230246251566",
-        "123456789012345678901234567890", "0.000000000000000000000000000001", "1000000000000000000000e-21",
-        "6.631236846766476e-316", "3.2378839133029012895883524125015321748630094445e-319", "1e23", "8.5e22", "9.5e-5",
-        "4.35", "100", "1234567.891", "3.4028234664e38", "7.2057594037927933e16", "1e22", "1e-22", "1e-323", "1e-307",
+        "0",
+        "-0",
+        "0.0",
+        "-0.0",
+        "00",
+        "0e0",
+        "-0e5",
+        "0e-999",
+        "0e999",
+        "0e99999999999999999999",
+        "1.5",
+        "-2.25",
+        "1e308",
+        "5e-324",
+        "2.2250738585072014e-308",
+        "1.7976931348623157e308",
+        "-1.7976931348623157e308",
+        "5.",
+        ".5",
+        "-.5",
+        "-5.",
+        "01.50",
+        "007",
+        "1e+5",
+        "1E5",
+        "1e-5",
+        "1E+05",
+        "1e05",
+        "0.1",
+        "0.2",
+        "0.3",
+        "2.4703282292062328e-324",
+        "4.9406564584124654e-324",
+        "2.2250738585072011e-308",
+        "2.2250738585072012e-308",
+        "1.7976931348623158e308",
+        "179769313486231570000000000000000000000",
+        "9007199254740993",
+        "9007199254740992.5",
+        "9007199254740993.0000000000000001",
+        "1.00000000000000011102230246251565",
+        "1.00000000000000011102230246251566",
+        "123456789012345678901234567890",
+        "0.000000000000000000000000000001",
+        "1000000000000000000000e-21",
+        "6.631236846766476e-316",
+        "3.2378839133029012895883524125015321748630094445e-319",
+        "1e23",
+        "8.5e22",
+        "9.5e-5",
+        "4.35",
+        "100",
+        "1234567.891",
+        "3.4028234664e38",
+        "7.2057594037927933e16",
+        "1e22",
+        "1e-22",
+        "1e-323",
+        "1e-307",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         check_bits(texts[i], parsed_double(texts[i]), strtod(texts[i], NULL));
@@ -343,7 +408,8 @@ TEST(reader_values, the_words_for_infinity_and_no_number, "58") {
 }
 
 TEST(reader_values, a_double_too_small_is_refused_or_a_signed_zero, "57") {
-    static const char *const texts[] = {"1e-400", "-1e-400", "2e-324", "1e-99999999999999999999", "-2.4703282292062327e-324"};
+    static const char *const texts[] = {"1e-400", "-1e-400", "2e-324", "1e-99999999999999999999",
+                                        "-2.4703282292062327e-324"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         const char *bytes = test_printf(",%s\r\n", texts[i]);
         const char *error = read_error(bytes, strlen(bytes));
@@ -357,7 +423,8 @@ TEST(reader_values, doubles_do_not_depend_on_the_locale, "59") {
     test_comma_locale();
     check_bits("1.5", parsed_double("1.5"), 1.5);
     check_bits("-0.25e1", parsed_double("-0.25e1"), -2.5);
-    check_bits("1e400 digits", parsed_double("123456789012345678901234567890.5"), 123456789012345678901234567890.5);
+    check_bits("1e400 digits", parsed_double("123456789012345678901234567890.5"),
+               123456789012345678901234567890.5);
     CHECK_STR(READ_ERROR(",1,5\r\n"), "Bad double value");
     setlocale(LC_ALL, "C");
 }
@@ -370,14 +437,22 @@ TEST(reader_values, fields_a_type_does_not_use_are_zero, "65") {
         int type;
         unsigned uses; /* 1 integer, 2 dval, 4 str and len, 8 vtype, 16 elements */
     } cases[] = {
-        {"+OK\r\n", REDIS_REPLY_STATUS, 4},        {"-ERR\r\n", REDIS_REPLY_ERROR, 4},
-        {"$3\r\nfoo\r\n", REDIS_REPLY_STRING, 4},  {":5\r\n", REDIS_REPLY_INTEGER, 1},
-        {"$-1\r\n", REDIS_REPLY_NIL, 0},           {"*-1\r\n", REDIS_REPLY_NIL, 0},
-        {"_\r\n", REDIS_REPLY_NIL, 0},             {",1.5\r\n", REDIS_REPLY_DOUBLE, 6},
-        {"#t\r\n", REDIS_REPLY_BOOL, 1},           {"(12\r\n", REDIS_REPLY_BIGNUM, 4},
-        {"=5\r\ntxt:x\r\n", REDIS_REPLY_VERB, 12}, {"*1\r\n:1\r\n", REDIS_REPLY_ARRAY, 16},
-        {"*0\r\n", REDIS_REPLY_ARRAY, 0},          {"%1\r\n:1\r\n:2\r\n", REDIS_REPLY_MAP, 16},
-        {"~1\r\n:1\r\n", REDIS_REPLY_SET, 16},     {"|1\r\n:1\r\n:2\r\n", REDIS_REPLY_ATTR, 16},
+        {"+OK\r\n", REDIS_REPLY_STATUS, 4},
+        {"-ERR\r\n", REDIS_REPLY_ERROR, 4},
+        {"$3\r\nfoo\r\n", REDIS_REPLY_STRING, 4},
+        {":5\r\n", REDIS_REPLY_INTEGER, 1},
+        {"$-1\r\n", REDIS_REPLY_NIL, 0},
+        {"*-1\r\n", REDIS_REPLY_NIL, 0},
+        {"_\r\n", REDIS_REPLY_NIL, 0},
+        {",1.5\r\n", REDIS_REPLY_DOUBLE, 6},
+        {"#t\r\n", REDIS_REPLY_BOOL, 1},
+        {"(12\r\n", REDIS_REPLY_BIGNUM, 4},
+        {"=5\r\ntxt:x\r\n", REDIS_REPLY_VERB, 12},
+        {"*1\r\n:1\r\n", REDIS_REPLY_ARRAY, 16},
+        {"*0\r\n", REDIS_REPLY_ARRAY, 0},
+        {"%1\r\n:1\r\n:2\r\n", REDIS_REPLY_MAP, 16},
+        {"~1\r\n:1\r\n", REDIS_REPLY_SET, 16},
+        {"|1\r\n:1\r\n:2\r\n", REDIS_REPLY_ATTR, 16},
         {">1\r\n:1\r\n", REDIS_REPLY_PUSH, 16},
     };
     alloc_count_begin(); /* new blocks are full of 0xa5 */
@@ -509,7 +584,8 @@ TEST(reader_values, the_type_may_be_changed_before_the_free, "66") {
 
 TEST(reader_values, a_subtree_may_move_to_another_reply, "66") {
     alloc_count_begin();
-    redisReply *a = PARSE("*2\r\n*2\r\n$3\r\nfoo\r\n:1\r\n+x\r\n"), *b = built_aggregate(REDIS_REPLY_ARRAY, 2);
+    redisReply *a = PARSE("*2\r\n*2\r\n$3\r\nfoo\r\n:1\r\n+x\r\n"),
+               *b = built_aggregate(REDIS_REPLY_ARRAY, 2);
     b->element[0] = a->element[0];
     b->element[1] = a->element[1]; /* the last child: hiredis-cluster lowers the count instead */
     a->element[0] = NULL;

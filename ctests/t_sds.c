@@ -15,13 +15,13 @@ int hex_digit_to_int(char c);
 static int type_of(sds s) { return s[-1] & SDS_TYPE_MASK; }
 
 /* Content, NUL behind it, and a capacity that the content fits. */
-#define CHECK_SDS(s, lit)                                                                       \
-    do {                                                                                        \
-        CHECK(s != NULL);                                                                       \
-        CHECK_MEM(s, sdslen(s), lit);                                                           \
-        CHECK_INT(s[sdslen(s)], 0);                                                             \
-        CHECK(sdsalloc(s) >= sdslen(s));                                                        \
-        CHECK_UINT(sdsavail(s), sdsalloc(s) - sdslen(s));                                       \
+#define CHECK_SDS(s, lit) \
+    do { \
+        CHECK(s != NULL); \
+        CHECK_MEM(s, sdslen(s), lit); \
+        CHECK_INT(s[sdslen(s)], 0); \
+        CHECK(sdsalloc(s) >= sdslen(s)); \
+        CHECK_UINT(sdsavail(s), sdsalloc(s) - sdslen(s)); \
     } while (0)
 
 static sds filled(size_t n) {
@@ -38,10 +38,9 @@ TEST(sds, header_type_follows_the_length_at_creation, "197") {
         size_t len;
         int type, header;
     } cases[] = {
-        {0, SDS_TYPE_8, 3},       {1, SDS_TYPE_5, 1},       {2, SDS_TYPE_5, 1},
-        {31, SDS_TYPE_5, 1},      {32, SDS_TYPE_8, 3},      {254, SDS_TYPE_8, 3},
-        {255, SDS_TYPE_16, 5},    {256, SDS_TYPE_16, 5},    {65534, SDS_TYPE_16, 5},
-        {65535, SDS_TYPE_32, 9},  {65536, SDS_TYPE_32, 9},  {1 << 20, SDS_TYPE_32, 9},
+        {0, SDS_TYPE_8, 3},      {1, SDS_TYPE_5, 1},      {2, SDS_TYPE_5, 1},      {31, SDS_TYPE_5, 1},
+        {32, SDS_TYPE_8, 3},     {254, SDS_TYPE_8, 3},    {255, SDS_TYPE_16, 5},   {256, SDS_TYPE_16, 5},
+        {65534, SDS_TYPE_16, 5}, {65535, SDS_TYPE_32, 9}, {65536, SDS_TYPE_32, 9}, {1 << 20, SDS_TYPE_32, 9},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         size_t n = cases[i].len;
@@ -394,8 +393,7 @@ TEST(sds, printf_output_is_cut_at_its_first_nul, "198") {
     sdsfree(s);
 }
 
-__attribute__((format(printf, 2, 3)))
-static sds vprintf_by(sds s, const char *fmt, ...) {
+__attribute__((format(printf, 2, 3))) static sds vprintf_by(sds s, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     s = sdscatvprintf(s, fmt, ap);
@@ -473,10 +471,11 @@ TEST(sds, trim_removes_a_set_from_both_ends, "198") {
     static const struct {
         const char *text, *set, *want;
     } cases[] = {
-        {" x ", " x", ""},        {" x ", " ", "x"},           {"xxciaoyyy", "xy", "ciao"},
-        {"AA...AA.a.aa.aHelloWorld     :::", "Aa. :", "HelloWorld"},
-        {"abc", "", "abc"},       {"", "abc", ""},              {"axxa", "x", "axxa"},
-        {"xxa", "x", "a"},        {"axx", "x", "a"},            {"x", "x", ""},
+        {" x ", " x", ""},           {" x ", " ", "x"},
+        {"xxciaoyyy", "xy", "ciao"}, {"AA...AA.a.aa.aHelloWorld     :::", "Aa. :", "HelloWorld"},
+        {"abc", "", "abc"},          {"", "abc", ""},
+        {"axxa", "x", "axxa"},       {"xxa", "x", "a"},
+        {"axx", "x", "a"},           {"x", "x", ""},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         sds s = sdsnew(cases[i].text);
@@ -499,11 +498,11 @@ TEST(sds, range_keeps_the_inclusive_part, "198") {
         int start, end;
         const char *want;
     } cases[] = {
-        {"ciao", 1, 1, "i"},      {"ciao", 1, -1, "iao"},   {"ciao", -2, -1, "ao"}, {"ciao", 2, 1, ""},
-        {"ciao", 1, 100, "iao"},  {"ciao", 100, 100, ""},   {"ciao", -100, 1, "ci"}, {"ciao", 0, 0, "c"},
-        {"ciao", 4, -1, ""},      {"ciao", 0, -1, "ciao"},  {"ciao", 0, -5, "c"},   {"ciao", -1, -1, "o"},
-        {"ciao", 3, 3, "o"},      {"ciao", 0, 3, "ciao"},   {"ciao", 1, -2, "ia"},  {"", 0, -1, ""},
-        {"", 3, 5, ""},           {"ciao", -1, 0, ""},
+        {"ciao", 1, 1, "i"},     {"ciao", 1, -1, "iao"},  {"ciao", -2, -1, "ao"},  {"ciao", 2, 1, ""},
+        {"ciao", 1, 100, "iao"}, {"ciao", 100, 100, ""},  {"ciao", -100, 1, "ci"}, {"ciao", 0, 0, "c"},
+        {"ciao", 4, -1, ""},     {"ciao", 0, -1, "ciao"}, {"ciao", 0, -5, "c"},    {"ciao", -1, -1, "o"},
+        {"ciao", 3, 3, "o"},     {"ciao", 0, 3, "ciao"},  {"ciao", 1, -2, "ia"},   {"", 0, -1, ""},
+        {"", 3, 5, ""},          {"ciao", -1, 0, ""},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         sds s = sdsnew(cases[i].text);
@@ -569,9 +568,10 @@ TEST(sds, cmp_orders_by_bytes_then_by_length, "198") {
         size_t alen, blen;
         int want;
     } cases[] = {
-        {"foo", "foa", 3, 3, 1}, {"bar", "bar", 3, 3, 0},   {"aar", "bar", 3, 3, -1}, {"ab", "abc", 2, 3, -1},
-        {"abc", "ab", 3, 2, 1},  {"", "", 0, 0, 0},         {"", "a", 0, 1, -1},      {"a\0b", "a\0c", 3, 3, -1},
-        {"\xff", "a", 1, 1, 1},  {"a\0", "a", 2, 1, 1},
+        {"foo", "foa", 3, 3, 1}, {"bar", "bar", 3, 3, 0},    {"aar", "bar", 3, 3, -1},
+        {"ab", "abc", 2, 3, -1}, {"abc", "ab", 3, 2, 1},     {"", "", 0, 0, 0},
+        {"", "a", 0, 1, -1},     {"a\0b", "a\0c", 3, 3, -1}, {"\xff", "a", 1, 1, 1},
+        {"a\0", "a", 2, 1, 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         sds a = sdsnewlen(cases[i].a, cases[i].alen), b = sdsnewlen(cases[i].b, cases[i].blen);
@@ -689,8 +689,8 @@ TEST(sds, join_puts_a_separator_between, "198") {
 /* ---- Numbers ------------------------------------------------------------------- */
 
 TEST(sds, numbers_become_decimal_text, "198") {
-    static const long long values[] = {0,  1,  -1,  9,  10,  -10, 99, 100, 123456789012LL, INT_MIN, INT_MAX,
-                                       LLONG_MAX, LLONG_MIN, LLONG_MIN + 1};
+    static const long long values[] = {
+        0, 1, -1, 9, 10, -10, 99, 100, 123456789012LL, INT_MIN, INT_MAX, LLONG_MAX, LLONG_MIN, LLONG_MIN + 1};
     for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
         const char *want = test_printf("%lld", values[i]);
         char text[32];
@@ -749,7 +749,9 @@ TEST(sds, a_token_array_made_by_the_program_can_be_freed, "198") {
 /* What a function does when memory runs out: NULL, and the old string lives on. */
 static sds op_catlen(sds s) { return sdscatlen(s, "0123456789012345678901234567890123456789", 40); }
 static sds op_cat(sds s) { return sdscat(s, "0123456789012345678901234567890123456789"); }
-static sds op_cpy(sds s) { return sdscpy(s, "0123456789012345678901234567890123456789012345678901234567890"); }
+static sds op_cpy(sds s) {
+    return sdscpy(s, "0123456789012345678901234567890123456789012345678901234567890");
+}
 static sds op_growzero(sds s) { return sdsgrowzero(s, 300); }
 static sds op_room(sds s) { return sdsMakeRoomFor(s, 70000); }
 static sds op_shrink(sds s) { return sdsRemoveFreeSpace(s); }

@@ -181,8 +181,8 @@ void test_check_reply_elements(const char *file, int line, const char *expr, con
 
 static void text_add_reply(struct text *t, const redisReply *r) {
     /* In the order of the reply types: how each is shown. */
-    static const char *const opening[] = {"", "", "*", ":", "nil", "+", "-", ",",
-                                          "#", "%", "~", "|", ">", "(", "="};
+    static const char *const opening[] = {"",  "",  "*", ":", "nil", "+", "-", ",",
+                                          "#", "%", "~", "|", ">",   "(", "="};
     char number[32];
     if (r == NULL) {
         text_add(t, "NULL", 4);
@@ -200,7 +200,11 @@ static void text_add_reply(struct text *t, const redisReply *r) {
         text_add_shown(t, r->str, r->len);
         text_add(t, "\"", 1);
         break;
-    case 2: case 9: case 10: case 11: case 12:
+    case 2:
+    case 9:
+    case 10:
+    case 11:
+    case 12:
         text_add(t, "[", 1);
         for (size_t i = 0; i < r->elements; i++) {
             if (i > 0) text_add(t, " ", 1);
@@ -212,12 +216,11 @@ static void text_add_reply(struct text *t, const redisReply *r) {
         snprintf(number, sizeof(number), "%lld", r->integer);
         text_add(t, number, strlen(number));
         break;
-    case 5: case 6: case 7: case 13:
-        text_add_shown(t, r->str, r->len);
-        break;
-    case 8:
-        text_add(t, r->integer ? "t" : "f", 1);
-        break;
+    case 5:
+    case 6:
+    case 7:
+    case 13: text_add_shown(t, r->str, r->len); break;
+    case 8: text_add(t, r->integer ? "t" : "f", 1); break;
 #if HIREDIS_MAJOR >= 1
     case 14:
         text_add_shown(t, r->vtype, 3);
@@ -259,15 +262,17 @@ void test_sleep_ms(int ms) {
 }
 
 void test_comma_locale(void) {
-    static const char *const known[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8",
-                                        "es_ES.UTF-8", "it_IT.UTF-8", "de_DE", "ru_RU.UTF-8"};
+    static const char *const known[] = {"de_DE.UTF-8", "de_DE.utf8",  "fr_FR.UTF-8", "fr_FR.utf8",
+                                        "es_ES.UTF-8", "it_IT.UTF-8", "de_DE",       "ru_RU.UTF-8"};
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
         if (setlocale(LC_ALL, known[i]) != NULL && *localeconv()->decimal_point == ',') return;
     }
-    const char *make = test_printf("localedef -i de_DE -f UTF-8 '%s/de_DE.UTF-8' >/dev/null 2>&1", test_tmp());
+    const char *make =
+        test_printf("localedef -i de_DE -f UTF-8 '%s/de_DE.UTF-8' >/dev/null 2>&1", test_tmp());
     int status = system(make);
     setenv("LOCPATH", test_tmp(), 1);
-    if (status != -1 && setlocale(LC_ALL, "de_DE.UTF-8") != NULL && *localeconv()->decimal_point == ',') return;
+    if (status != -1 && setlocale(LC_ALL, "de_DE.UTF-8") != NULL && *localeconv()->decimal_point == ',')
+        return;
     SKIP("no locale with a decimal comma here, and localedef cannot make one");
 }
 

@@ -13,11 +13,11 @@ struct block {
     size_t size;
 };
 
-static struct block *table;   /* linear probing; start NULL marks a free slot */
+static struct block *table; /* linear probing; start NULL marks a free slot */
 static size_t slots, used;
 static size_t live_bytes, peak_bytes, total, total_bytes, largest, failures;
-static size_t fail_in;        /* the how-manieth request from now fails; 0: none does */
-static int fail_on;           /* and all after it */
+static size_t fail_in; /* the how-manieth request from now fails; 0: none does */
+static int fail_on;    /* and all after it */
 static int fill;
 
 /* Beyond this the filling would commit memory that a test wants to stay untouched. */
