@@ -319,6 +319,14 @@ static double time_limit(void) {
     return 30 * (f > 0 ? f : 1);
 }
 
+static volatile sig_atomic_t running; /* the process group of the test that runs */
+
+static void on_interrupt(int signal) {
+    (void)signal;
+    if (running > 0) kill(-(pid_t)running, SIGKILL);
+    _exit(130);
+}
+
 /* Runs one test in a process group of its own, and ends whatever it leaves there. */
 static int run_forked(const struct test *t) {
     int channel[2];
@@ -330,12 +338,16 @@ static int run_forked(const struct test *t) {
         exit(2);
     }
     fflush(NULL);
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
     pid_t pid = fork();
     if (pid == -1) {
         perror("fork");
         exit(2);
     }
     if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
         setpgid(0, 0);
         close(channel[0]);
         int outcome = run_here(t);
@@ -344,6 +356,7 @@ static int run_forked(const struct test *t) {
         exit(outcome);
     }
     setpgid(pid, pid);
+    running = pid;
     close(channel[1]);
 
     double deadline = test_now() + time_limit();
@@ -367,6 +380,7 @@ static int run_forked(const struct test *t) {
     message[got] = '\0';
     close(channel[0]);
     kill(-pid, SIGKILL);
+    running = 0;
     if (!ended) {
         waitpid(pid, &status, 0);
         snprintf(message, sizeof(message), "still running after %.0f s", time_limit());
