@@ -7,7 +7,7 @@ void feed(redisReader *r, const char *bytes, size_t len) {
     CHECK_UINT(sdslen(r->buf), r->len);
 }
 
-redisReply *next_reply(redisReader *r) {
+redisReply *read_reply(redisReader *r) {
     void *reply = &reply;
     size_t unread = r->len - r->pos;
     if (redisReaderGetReply(r, &reply) != REDIS_OK) FAIL("read error %d: %s", r->err, r->errstr);
@@ -25,7 +25,7 @@ redisReply *parse(const char *bytes, size_t len) {
     redisReader *r = redisReaderCreate();
     CHECK(r != NULL);
     feed(r, bytes, len);
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     if (reply == NULL) FAIL("%zu bytes are no complete reply", len);
     CHECK_UINT(r->len - r->pos, 0);
     redisReaderFree(r);

@@ -11,7 +11,7 @@ void feed(redisReader *r, const char *bytes, size_t len);
 #define FEED(r, lit) feed(r, BYTES(lit))
 
 /* The next complete reply, or NULL when bytes are missing; an error fails the test. */
-redisReply *next_reply(redisReader *r);
+redisReply *read_reply(redisReader *r);
 
 /* Parses the bytes as exactly one reply with a new reader; the caller frees it. */
 redisReply *parse(const char *bytes, size_t len);

@@ -90,10 +90,10 @@ TEST(reader_errors, an_error_stays, "31") {
 TEST(reader_errors, replies_before_the_error_are_delivered, "31") {
     redisReader *r = redisReaderCreate();
     FEED(r, "+one\r\n:2\r\n?\r\n+never\r\n");
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_STATUS(reply, "one");
     freeReplyObject(reply);
-    reply = next_reply(r);
+    reply = read_reply(r);
     CHECK_REPLY_INT(reply, 2);
     freeReplyObject(reply);
     check_error_state(r, REDIS_ERR_PROTOCOL, "Protocol error, got \"?\" as reply type byte");
@@ -329,7 +329,7 @@ TEST(reader_errors, maxdepth_sets_the_limit, "40 82") {
     CHECK_INT(REDIS_READER_MAX_REPLY_DEPTH, 1024);
     r->maxdepth = 2;
     FEED(r, "*1\r\n*1\r\n:1\r\n");
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_STR(reply_text(reply), "*[*[:1]]");
     freeReplyObject(reply);
     FEED(r, "*1\r\n*1\r\n*0\r\n");
@@ -341,10 +341,10 @@ TEST(reader_errors, maxdepth_is_read_each_time, "40 82") {
     redisReader *r = redisReaderCreate();
     r->maxdepth = 1;
     FEED(r, "*2\r\n:1\r\n");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     r->maxdepth = 3;
     FEED(r, "*1\r\n");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     r->maxdepth = 2;
     FEED(r, "*1\r\n");
     check_error_state(r, REDIS_ERR_PROTOCOL, TOO_DEEP);
@@ -357,7 +357,7 @@ TEST(reader_errors, maxdepth_zero_or_less_is_no_limit, "40") {
         r->maxdepth = limit;
         const char *bytes = repeat("*1\r\n", 5000, ":1\r\n");
         feed(r, bytes, strlen(bytes));
-        redisReply *reply = next_reply(r);
+        redisReply *reply = read_reply(r);
         CHECK_REPLY_ARRAY(reply, 1);
         freeReplyObject(reply);
         redisReaderFree(r);

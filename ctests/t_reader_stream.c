@@ -57,7 +57,7 @@ static const char *read_in_pieces(const char *bytes, size_t len, const size_t *c
         redisReply *reply;
         if (end > at) feed(r, bytes + at, end - at);
         at = end;
-        while ((reply = next_reply(r)) != NULL) {
+        while ((reply = read_reply(r)) != NULL) {
             text = test_printf("%s%s\n", text, reply_text(reply));
             freeReplyObject(reply);
         }
@@ -76,13 +76,13 @@ TEST(reader_stream, no_prefix_of_a_reply_is_a_reply, "67") {
         for (size_t cut = 0; cut < len; cut++) {
             redisReader *r = redisReaderCreate();
             feed(r, corpus[i], cut);
-            CHECK_PTR(next_reply(r), NULL);
-            CHECK_PTR(next_reply(r), NULL);
+            CHECK_PTR(read_reply(r), NULL);
+            CHECK_PTR(read_reply(r), NULL);
             feed(r, corpus[i] + cut, len - cut);
-            redisReply *reply = next_reply(r);
+            redisReply *reply = read_reply(r);
             CHECK_STR(reply_text(reply), want);
             freeReplyObject(reply);
-            CHECK_PTR(next_reply(r), NULL);
+            CHECK_PTR(read_reply(r), NULL);
             redisReaderFree(r);
         }
     }
@@ -125,24 +125,24 @@ TEST(reader_stream, a_stream_may_come_byte_by_byte_or_in_random_chunks, "67 83")
 TEST(reader_stream, cr_and_lf_may_come_apart, "68") {
     redisReader *r = redisReaderCreate();
     FEED(r, "+OK\r");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     FEED(r, "\n");
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_STATUS(reply, "OK");
     freeReplyObject(reply);
     FEED(r, "$3\r");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     FEED(r, "\nfoo\r");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     FEED(r, "\n*1\r");
-    reply = next_reply(r);
+    reply = read_reply(r);
     CHECK_REPLY_STRING(reply, "foo");
     freeReplyObject(reply);
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     FEED(r, "\n:7\r");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     FEED(r, "\n");
-    reply = next_reply(r);
+    reply = read_reply(r);
     CHECK_STR(reply_text(reply), "*[:7]");
     freeReplyObject(reply);
     redisReaderFree(r);
@@ -151,39 +151,39 @@ TEST(reader_stream, cr_and_lf_may_come_apart, "68") {
 TEST(reader_stream, an_array_goes_on_in_a_later_feed, "69") {
     redisReader *r = redisReaderCreate();
     FEED(r, "*2\r\n+one\r\n");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     CHECK(redisReaderGetObject(r) != NULL);
     FEED(r, "*1\r\n$100\r\n");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     const char *x = repeat("x", 60, "");
     feed(r, x, 60);
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     feed(r, x, 40);
     FEED(r, "\r\n+next");
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_ARRAY(reply, 2);
     CHECK_UINT(reply->element[1]->element[0]->len, 100);
     freeReplyObject(reply);
     CHECK_PTR(redisReaderGetObject(r), NULL);
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     redisReaderFree(r);
 }
 
 TEST(reader_stream, a_call_gives_one_reply, "80") {
     redisReader *r = redisReaderCreate();
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     FEED(r, "+a\r\n+b\r\n+c\r\n");
     for (const char *want = "abc"; *want != '\0'; want++) {
         CHECK_UINT(r->len - r->pos, 4 * strlen(want));
-        redisReply *reply = next_reply(r);
+        redisReply *reply = read_reply(r);
         CHECK_INT(reply->str[0], *want);
         freeReplyObject(reply);
     }
     CHECK_UINT(r->len - r->pos, 0);
-    CHECK_PTR(next_reply(r), NULL);
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     FEED(r, "+d\r\n");
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_STATUS(reply, "d");
     freeReplyObject(reply);
     redisReaderFree(r);
@@ -198,7 +198,7 @@ TEST(reader_stream, feeding_nothing_is_fine, "79") {
     FEED(r, "+a\r\n");
     CHECK_INT(redisReaderFeed(r, NULL, 10), REDIS_OK);
     CHECK_UINT(r->len, 4);
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_STATUS(reply, "a");
     freeReplyObject(reply);
     redisReaderFree(r);
@@ -209,7 +209,7 @@ TEST(reader_stream, the_bytes_fed_stay_the_callers, "67") {
     char bytes[] = "$3\r\nfoo\r\n";
     feed(r, bytes, 9);
     memset(bytes, '!', sizeof(bytes));
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_STRING(reply, "foo");
     freeReplyObject(reply);
     redisReaderFree(r);
@@ -221,7 +221,7 @@ TEST(reader_stream, a_reply_nobody_wants_is_freed, "73") {
     FEED(r, "*2\r\n$3\r\nfoo\r\n+bar\r\n:1\r\n");
     CHECK_INT(redisReaderGetReply(r, NULL), REDIS_OK);
     CHECK_PTR(r->reply, NULL);
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_INT(reply, 1);
     freeReplyObject(reply);
     redisReaderFree(r);
@@ -236,7 +236,7 @@ TEST(reader_stream, a_reader_may_be_freed_at_any_point, "78") {
         redisReply *reply;
         if (cut > 0) feed(r, all, cut);
         if (cut % 2 == 0) {
-            while ((reply = next_reply(r)) != NULL) freeReplyObject(reply);
+            while ((reply = read_reply(r)) != NULL) freeReplyObject(reply);
         }
         redisReaderFree(r);
         alloc_count_end();
@@ -274,21 +274,21 @@ TEST(reader_stream, consumed_bytes_do_not_pile_up, "80") {
     size_t fed = strlen(bytes), unread = fed;
     feed(r, bytes, fed);
     for (int i = 0; i < 1000; i++) {
-        freeReplyObject(next_reply(r));
+        freeReplyObject(read_reply(r));
         unread -= 13;
         CHECK_UINT(r->len - r->pos, unread);
         CHECK(r->pos < 1024 || r->pos <= unread);
         CHECK_MEM_N(r->buf + r->pos, unread, bytes, unread);
         CHECK_INT(r->buf[r->len], 0);
     }
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     for (int i = 0; i < 10000; i++) {
         /* Always one more that is not complete: the buffer is never empty. */
         FEED(r, "+0123456789\r\n+01");
-        freeReplyObject(next_reply(r));
-        CHECK_PTR(next_reply(r), NULL);
+        freeReplyObject(read_reply(r));
+        CHECK_PTR(read_reply(r), NULL);
         FEED(r, "23456789\r\n");
-        freeReplyObject(next_reply(r));
+        freeReplyObject(read_reply(r));
     }
     CHECK(sdsalloc(r->buf) < 65536);
     redisReaderFree(r);
@@ -300,8 +300,8 @@ static redisReader *reader_after(size_t n) {
     r->maxbuf = 0;
     const char *bytes = test_printf("$%zu\r\n%s", n, repeat("x", n, "\r\n"));
     feed(r, bytes, strlen(bytes));
-    freeReplyObject(next_reply(r));
-    CHECK_PTR(next_reply(r), NULL);
+    freeReplyObject(read_reply(r));
+    CHECK_PTR(read_reply(r), NULL);
     CHECK_UINT(r->len, 0);
     CHECK(sdsavail(r->buf) > n);
     return r;
@@ -312,12 +312,12 @@ TEST(reader_stream, a_big_idle_buffer_is_dropped_at_the_next_feed, "81") {
     size_t room = sdsavail(r->buf);
     r->maxbuf = REDIS_READER_MAX_BUF;
     CHECK_INT(redisReaderFeed(r, NULL, 0), REDIS_OK);
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     CHECK_UINT(sdsavail(r->buf), room);
     FEED(r, "+OK\r\n");
     CHECK(sdsalloc(r->buf) < 1024);
     CHECK_UINT(r->len - r->pos, 5);
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_STATUS(reply, "OK");
     freeReplyObject(reply);
     redisReaderFree(r);
@@ -331,14 +331,14 @@ TEST(reader_stream, maxbuf_is_compared_strictly_with_the_free_room, "81 82") {
     FEED(r, "+a\r\n");
     CHECK_PTR(r->buf, buf);
     CHECK_UINT(sdsalloc(r->buf), room);
-    freeReplyObject(next_reply(r));
+    freeReplyObject(read_reply(r));
     redisReaderFree(r);
 
     r = reader_after(100000);
     r->maxbuf = sdsavail(r->buf) - 1;
     FEED(r, "+a\r\n");
     CHECK(sdsalloc(r->buf) < 1024);
-    freeReplyObject(next_reply(r));
+    freeReplyObject(read_reply(r));
     redisReaderFree(r);
 }
 
@@ -363,10 +363,10 @@ TEST(reader_stream, a_buffer_with_unread_bytes_is_kept, "81") {
     redisReader *r = redisReaderCreate();
     const char *bytes = test_printf("$100000\r\n%s", repeat("x", 100000, "\r\n+a"));
     feed(r, bytes, strlen(bytes));
-    freeReplyObject(next_reply(r));
+    freeReplyObject(read_reply(r));
     CHECK_UINT(r->len - r->pos, 2);
     FEED(r, "b\r\n");
-    redisReply *reply = next_reply(r);
+    redisReply *reply = read_reply(r);
     CHECK_REPLY_STATUS(reply, "ab");
     freeReplyObject(reply);
     redisReaderFree(r);
@@ -455,7 +455,7 @@ TEST(reader_stream, a_wide_array_is_built_in_linear_work, "83 84") {
     for (size_t i = 0; i < n / 1000; i++) {
         CHECK_PTR(reply, NULL);
         feed(r, bytes, 4000);
-        reply = next_reply(r);
+        reply = read_reply(r);
     }
     CHECK_REPLY_ARRAY(reply, n);
     CHECK_REPLY_INT(reply->element[n - 1], 1);
@@ -472,11 +472,11 @@ TEST(reader_stream, an_announced_count_costs_nothing_until_elements_arrive, "84"
     alloc_count_begin();
     redisReader *r = redisReaderCreate();
     FEED(r, "*4294967295\r\n");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     CHECK(alloc_peak_bytes() < 16384);
     for (int i = 0; i < 1000; i++) {
         FEED(r, ":1\r\n");
-        CHECK_PTR(next_reply(r), NULL);
+        CHECK_PTR(read_reply(r), NULL);
     }
     CHECK(alloc_peak_bytes() < 16384 + 1000 * (64 + 32));
     redisReaderFree(r);
@@ -490,7 +490,7 @@ TEST(reader_stream, nested_announcements_cost_memory_in_proportion_to_their_byte
         redisReader *r = redisReaderCreate();
         const char *bytes = repeat(heads[i], 1000, "");
         feed(r, bytes, strlen(bytes));
-        CHECK_PTR(next_reply(r), NULL);
+        CHECK_PTR(read_reply(r), NULL);
         CHECK(alloc_peak_bytes() < 64 * strlen(bytes));
         redisReaderFree(r);
         alloc_count_end();
@@ -501,7 +501,7 @@ TEST(reader_stream, an_announced_bulk_costs_nothing_until_it_arrives, "84") {
     alloc_count_begin();
     redisReader *r = redisReaderCreate();
     FEED(r, "$1073741824\r\nabc");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     CHECK(alloc_peak_bytes() < 16384);
     redisReaderFree(r);
     alloc_count_end();
@@ -555,7 +555,7 @@ TEST(reader_stream, a_failing_allocation_in_feed_is_an_error_state, "5") {
     alloc_count_begin();
     redisReader *r = redisReaderCreate();
     FEED(r, "*2\r\n:1\r\n");
-    CHECK_PTR(next_reply(r), NULL);
+    CHECK_PTR(read_reply(r), NULL);
     const char *x = repeat("x", 100000, "");
     alloc_fail_from(1);
     CHECK_INT(redisReaderFeed(r, x, 100000), REDIS_ERR);

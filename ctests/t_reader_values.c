@@ -621,12 +621,12 @@ TEST(reader_values, a_parsed_reply_of_extreme_depth_is_freed_without_recursion, 
     reader->maxdepth = 0;
     const char *bytes = repeat("*1\r\n", 300000, "+leaf\r\n");
     feed(reader, bytes, strlen(bytes));
-    redisReply *r = next_reply(reader);
+    redisReply *r = read_reply(reader);
     CHECK_REPLY_ARRAY(r, 1);
     freeReplyObject(r);
     /* A half-built tree is freed as well. */
     feed(reader, bytes, strlen(bytes) - 7);
-    CHECK_PTR(next_reply(reader), NULL);
+    CHECK_PTR(read_reply(reader), NULL);
     redisReaderFree(reader);
     alloc_count_end();
 }
