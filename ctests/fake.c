@@ -492,8 +492,12 @@ static int perform(fake *f, const struct step *s, char *error, size_t cap) {
         rc = send_all(f->fd, s->bytes, s->len);
         break;
     case DRIP:
-        for (size_t i = 0; i < s->len && rc == 0; i++) {
-            rc = send_all(f->fd, s->bytes + i, 1);
+        for (size_t i = 0; i < s->len; i++) {
+            /* A client that has had enough is no failure. */
+            if (send_all(f->fd, s->bytes + i, 1) < 0) {
+                rc = errno == EPIPE || errno == ECONNRESET ? 0 : -1;
+                break;
+            }
             sleep_ms(s->number);
         }
         break;

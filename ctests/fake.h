@@ -41,7 +41,7 @@ void fake_drain(fake *f, size_t len);                        /* this many bytes,
 void fake_drain_all(fake *f);                                /* everything until the client closes */
 void fake_send(fake *f, const void *bytes, size_t len);
 void fake_send_str(fake *f, const char *text);
-void fake_drip(fake *f, const void *bytes, size_t len, int ms); /* one byte each ms milliseconds */
+void fake_drip(fake *f, const void *bytes, size_t len, int ms); /* byte by byte; stops when the client goes */
 void fake_sleep(fake *f, int ms);
 void fake_shutdown(fake *f);                                 /* ends the sending direction only */
 void fake_close(fake *f);

@@ -1,0 +1,239 @@
+/* Blocking contexts: what is decided and not yet all done. A test that passes moves to its place in ctests.
+ *
+ *     TEST_FILES="fake.c sync.c syscalls.c next/t_next.c" ctests/run */
+#include "../sync.h"
+
+#if HIREDIS_MAJOR >= 1
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "../fake.h"
+
+/* ---- A deadline for the whole reply ---- */
+
+TEST(next, the_command_timeout_bounds_the_whole_reply, "") {
+    char slow[64];
+    fake *f = fake_new();
+    redisContext *c;
+
+    memset(slow, 'x', sizeof slow);
+    slow[0] = '+';
+    memcpy(slow + sizeof slow - 2, "\r\n", 2);
+    fake_accept(f);
+    fake_drip(f, slow, sizeof slow, 60);
+    c = redisConnectUnix(fake_path(f));
+    CHECK_NO_ERROR(c);
+    CHECK_INT(redisSetTimeout(c, seconds(0.4)), REDIS_OK);
+    fake_start(f);
+    /* Each byte comes in time, the reply does not. */
+    CHECK(redisCommand(c, "GET slow") == NULL);
+    CHECK_INT(errno, EAGAIN);
+    CHECK_ERROR(c, REDIS_ERR_IO, "Resource temporarily unavailable");
+    redisFree(c);
+    fake_finish(f);
+}
+
+TEST(next, signals_do_not_prolong_the_command_timeout, "") {
+    int peer;
+    double start = test_now();
+    redisContext *c = pair_context(&peer);
+
+    CHECK_INT(redisSetTimeout(c, seconds(0.4)), REDIS_OK);
+    alarms(100);
+    CHECK(redisCommand(c, "GET slow") == NULL);
+    alarms(0);
+    CHECK_ERROR(c, REDIS_ERR_IO, "Resource temporarily unavailable");
+    CHECK(test_now() - start < 10);
+    redisFree(c);
+    close(peer);
+}
+
+TEST(next, signals_do_not_prolong_the_command_timeout_of_a_write, "") {
+    int peer;
+    size_t len = 8 << 20;
+    char *value = test_bytes(len);
+    double start = test_now();
+    redisContext *c = pair_context(&peer);
+
+    memset(value, 'v', len);
+    CHECK_INT(redisSetTimeout(c, seconds(0.4)), REDIS_OK);
+    alarms(100);
+    CHECK(redisCommand(c, "SET big %b", value, len) == NULL);
+    alarms(0);
+    CHECK_INT(c->err, REDIS_ERR_IO);
+    CHECK(test_now() - start < 10);
+    redisFree(c);
+    close(peer);
+}
+
+TEST(next, each_reply_has_a_deadline_of_its_own, "") {
+    fake *f = fake_new();
+    redisContext *c;
+
+    fake_accept(f);
+    for (int i = 0; i < 6; i++) {
+        fake_sleep(f, 200);
+        fake_send_str(f, "+part");
+        fake_sleep(f, 200);
+        fake_send_str(f, "\r\n");
+    }
+    fake_drain_all(f);
+    c = redisConnectUnix(fake_path(f));
+    CHECK_NO_ERROR(c);
+    CHECK_INT(redisSetTimeout(c, seconds(2)), REDIS_OK);
+    for (int i = 0; i < 6; i++)
+        CHECK_INT(redisAppendCommand(c, "GET slow"), REDIS_OK);
+    fake_start(f);
+    for (int i = 0; i < 6; i++)
+        CHECK_STR(next_reply(c), "+part");
+    redisFree(c);
+    fake_finish(f);
+}
+
+/* ---- Reading while writing ---- */
+
+TEST(next, a_long_pipeline_reads_while_it_writes, "114") {
+    enum { N = 20000, REPLY = 500 };
+    fake *f = fake_new();
+    char reply[REPLY + 8] = "$500\r\n";
+    redisContext *c;
+
+    memset(reply + 6, 'r', REPLY);
+    memcpy(reply + 6 + REPLY, "\r\n", 2);
+    /* A peer that takes the next command only once its reply has found room. */
+    fake_accept(f);
+    for (int i = 0; i < N; i++) {
+        fake_drain(f, strlen("*2\r\n$3\r\nGET\r\n$20\r\n00000000000000000000\r\n"));
+        fake_send(f, reply, 6 + REPLY + 2);
+    }
+    fake_expect_eof(f);
+    fake_start(f);
+    c = redisConnectUnix(fake_path(f));
+    CHECK_NO_ERROR(c);
+    for (int i = 0; i < N; i++)
+        CHECK_INT(redisAppendCommand(c, "GET %020d", i), REDIS_OK);
+    for (int i = 0; i < N; i++) {
+        redisReply *r = NULL;
+
+        CHECK_INT(redisGetReply(c, (void **)&r), REDIS_OK);
+        CHECK_UINT(r->len, REPLY);
+        freeReplyObject(r);
+    }
+    CHECK_UINT(sdslen(c->obuf), 0);
+    redisFree(c);
+    fake_finish(f);
+}
+
+/* ---- Attributes ---- */
+
+TEST(next, an_attribute_is_no_reply, "") {
+    int peer;
+    redisContext *c;
+
+    alloc_count_begin();
+    c = pair_context(&peer);
+    hand_send_str(peer, "|1\r\n+ttl\r\n:3600\r\n$1\r\nA\r\n$1\r\nB\r\n");
+    CHECK_STR(ask(c, "GET a"), "\"A\"");
+    CHECK_STR(ask(c, "GET b"), "\"B\"");
+    /* several, nested, before an error, before a push */
+    hand_send_str(peer, "|1\r\n+a\r\n|1\r\n+b\r\n+c\r\n:1\r\n|0\r\n-ERR no\r\n");
+    hand_send_str(peer, "|1\r\n+x\r\n:1\r\n>1\r\n+news\r\n+2\r\n");
+    CHECK_STR(next_reply(c), "-ERR no");
+    CHECK_STR(next_reply(c), "+2");
+    redisFree(c);
+    alloc_count_end();
+    close(peer);
+}
+
+TEST(next, an_attribute_is_no_element, "") {
+    int peer;
+    redisContext *c;
+
+    alloc_count_begin();
+    c = pair_context(&peer);
+    hand_send_str(peer, "*2\r\n|1\r\n+k\r\n+v\r\n:1\r\n:2\r\n");
+    CHECK_STR(next_reply(c), "*[:1 :2]");
+    hand_send_str(peer, "*2\r\n:1\r\n|1\r\n+k\r\n*1\r\n+v\r\n*1\r\n|2\r\n+a\r\n+b\r\n+c\r\n+d\r\n:2\r\n");
+    CHECK_STR(next_reply(c), "*[:1 *[:2]]");
+    hand_send_str(peer, "%1\r\n|1\r\n+k\r\n+v\r\n+key\r\n|1\r\n+k\r\n+v\r\n+value\r\n+next\r\n");
+    CHECK_STR(next_reply(c), "%[+key +value]");
+    CHECK_STR(next_reply(c), "+next");
+    redisFree(c);
+    alloc_count_end();
+    close(peer);
+}
+
+TEST(next, an_attribute_may_be_cut_anywhere, "") {
+    static const char bytes[] = "|2\r\n+ttl\r\n:3600\r\n*1\r\n+k\r\n$3\r\nabc\r\n"
+                                "*2\r\n|1\r\n+k\r\n+v\r\n:1\r\n:2\r\n";
+
+    for (size_t cut = 1; cut < sizeof bytes - 1; cut++) {
+        int peer;
+        redisContext *c = pair_context(&peer);
+        void *reply = NULL;
+
+        c->flags &= ~REDIS_BLOCK;
+        hand_send(peer, bytes, cut);
+        CHECK_INT(redisBufferRead(c), REDIS_OK);
+        CHECK_INT(redisGetReply(c, &reply), REDIS_OK);
+        CHECK(reply == NULL);
+        hand_send(peer, bytes + cut, sizeof bytes - 1 - cut);
+        CHECK_INT(redisBufferRead(c), REDIS_OK);
+        CHECK_INT(redisGetReply(c, &reply), REDIS_OK);
+        CHECK_STR(reply_text(reply), "*[:1 :2]");
+        freeReplyObject(reply);
+        redisFree(c);
+        close(peer);
+    }
+}
+
+TEST(next, a_live_servers_attribute_is_no_reply, "") {
+    redisContext *c = live();
+
+    freeReplyObject(redisCommand(c, "HELLO 3"));
+    CHECK_STR(ask(c, "SET next:k v"), "+OK");
+    CHECK_STR(ask(c, "DEBUG PROTOCOL ATTRIB"), "\"Some real reply following the attribute\"");
+    CHECK_STR(ask(c, "GET next:k"), "\"v\"");
+    CHECK_STR(ask(c, "ECHO two"), "\"two\"");
+    redisFree(c);
+}
+
+/* ---- Subscribing with a push handler ---- */
+
+static int news;
+
+static void count_push(void *privdata, void *reply) {
+    (void)privdata;
+    news++;
+    freeReplyObject(reply);
+}
+
+TEST(next, the_push_that_confirms_a_subscription_is_its_reply, "") {
+    static const char *const ask_for[][2] = {
+        {"SUBSCRIBE next:a", ">[\"subscribe\" \"next:a\" :1]"},
+        {"PSUBSCRIBE next:*", ">[\"psubscribe\" \"next:*\" :2]"},
+        {"SSUBSCRIBE next:s", ">[\"ssubscribe\" \"next:s\" :1]"},
+        {"PING", "+PONG"},
+        {"UNSUBSCRIBE next:a", ">[\"unsubscribe\" \"next:a\" :1]"},
+        {"PUNSUBSCRIBE next:*", ">[\"punsubscribe\" \"next:*\" :0]"},
+        {"SUNSUBSCRIBE next:s", ">[\"sunsubscribe\" \"next:s\" :0]"},
+        {"PING", "+PONG"},
+    };
+    redisContext *c = live(), *other = live();
+
+    CHECK_INT(redisSetTimeout(c, seconds(10)), REDIS_OK);
+    freeReplyObject(redisCommand(c, "HELLO 3"));
+    redisSetPushCallback(c, count_push);
+    for (size_t i = 0; i < sizeof ask_for / sizeof *ask_for; i++)
+        CHECK_STR(ask(c, ask_for[i][0]), ask_for[i][1]);
+    CHECK_INT(news, 0);
+    CHECK_STR(ask(c, "SUBSCRIBE next:a"), ">[\"subscribe\" \"next:a\" :1]");
+    CHECK_STR(ask(other, "PUBLISH next:a hello"), ":1");
+    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_INT(news, 1);
+    redisFree(other);
+    redisFree(c);
+}
+
+#endif
