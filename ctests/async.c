@@ -329,7 +329,7 @@ void conn_done(conn *c) {
 /* ---- Commands ---- */
 
 static int ask_va(conn *c, const char *name, const char *format, va_list ap) {
-    return redisvAsyncCommand(c->ac, name != NULL ? async_reply : NULL, (void *)(uintptr_t)name, format, ap);
+    return redisvAsyncCommand(c->ac, name != NULL ? async_reply : NULL, NAME(name), format, ap);
 }
 
 int ask_try(conn *c, const char *name, const char *format, ...) {
@@ -349,8 +349,18 @@ void ask(conn *c, const char *name, const char *format, ...) {
 }
 
 int ask_formatted(conn *c, const char *name, const char *bytes, size_t len) {
-    return redisAsyncFormattedCommand(c->ac, name != NULL ? async_reply : NULL, (void *)(uintptr_t)name, bytes,
-                                      len);
+    return redisAsyncFormattedCommand(c->ac, name != NULL ? async_reply : NULL, NAME(name), bytes, len);
+}
+
+void owe_everything(conn *c) {
+    ask(c, "a", "GET a");
+    ask(c, "b", "GET b");
+    ask(c, "ch", "SUBSCRIBE ch");
+    ask(c, "pat", "PSUBSCRIBE p*");
+    ask(c, "ping", "PING");
+    flush(c);
+    CHECK_INT(list_length(&c->ac->replies), 2);
+    CHECK_INT(list_length(sub_replies(c->ac)), 1);
 }
 
 /* ---- Driving a scripted connection ---- */

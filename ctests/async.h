@@ -90,6 +90,11 @@ void ask(conn *c, const char *name, const char *format, ...);
 int ask_try(conn *c, const char *name, const char *format, ...);
 int ask_formatted(conn *c, const char *name, const char *bytes, size_t len);
 void async_reply(redisAsyncContext *ac, void *reply, void *name);
+#define NAME(text) ((void *)(uintptr_t)(text))   /* as privdata for async_reply */
+
+/* Sends commands of every kind, none of them answered: a and b are regular, ping is regular and was
+ * asked while subscribed, ch and pat are subscribed (to ch and p*). */
+void owe_everything(conn *c);
 
 /* ---- Driving a scripted connection ---- */
 

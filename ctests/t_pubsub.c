@@ -93,7 +93,8 @@ static void same_name(int protocol) {
     ask(&c, "pat", "PSUBSCRIBE same");
     PUMP_LOG(&c, shaped(protocol, "ch:^[\"subscribe\" \"same\" :1] pat:^[\"psubscribe\" \"same\" :2]"));
     sync_int(pub, "PUBLISH same m");
-    PUMP_LOG(&c, shaped(protocol, "ch:^[\"message\" \"same\" \"m\"] pat:^[\"pmessage\" \"same\" \"same\" \"m\"]"));
+    PUMP_LOG(&c, shaped(protocol, "ch:^[\"message\" \"same\" \"m\"] "
+                                  "pat:^[\"pmessage\" \"same\" \"same\" \"m\"]"));
     ask(&c, NULL, "PUNSUBSCRIBE same");
     PUMP_LOG(&c, shaped(protocol, "pat:^[\"punsubscribe\" \"same\" :1]"));
     sync_int(pub, "PUBLISH same n");
@@ -213,7 +214,8 @@ static void unsubscribe_all(int protocol) {
     ask(&c, NULL, "UNSUBSCRIBE");
     ask(&c, NULL, "UNSUBSCRIBE all1");
     ask(&c, "ping", "PING");
-    PUMP_LOG(&c, shaped(protocol, "s:^[\"subscribe\" \"all1\" :1] s:^[\"unsubscribe\" \"all1\" :0] ping:+PONG"));
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"subscribe\" \"all1\" :1] s:^[\"unsubscribe\" \"all1\" :0] "
+                                  "ping:+PONG"));
     CHECK(!subscribed(&c));
     conn_done(&c);
 }
@@ -291,7 +293,7 @@ static void many_channels(int protocol) {
     conn_live(&c, protocol);
     names[0] = "SUBSCRIBE";
     for (int i = 0; i < MANY; i++) names[i + 1] = test_printf("many.%d", i);
-    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, (void *)(uintptr_t)"s", MANY + 1, names, NULL), REDIS_OK);
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("s"), MANY + 1, names, NULL), REDIS_OK);
     const char *last = shaped(protocol, "s:^[\"subscribe\" \"many.999\" :1000]");
     size_t seen = 0;
     for (double end = test_now() + 20; test_now() < end && seen == 0;) {
@@ -324,12 +326,12 @@ static void binary_names(int protocol) {
     redisContext *pub = live_sync();
     conn c;
     conn_live(&c, protocol);
-    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, (void *)(uintptr_t)"s1", 2, argv, len), REDIS_OK);
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("s1"), 2, argv, len), REDIS_OK);
     const char *empty[] = {"SUBSCRIBE", ""};
-    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, (void *)(uintptr_t)"s2", 2, empty, NULL), REDIS_OK);
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("s2"), 2, empty, NULL), REDIS_OK);
     const char *two[] = {"SUBSCRIBE", argv[3]};
     const size_t two_len[] = {9, 7};
-    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, (void *)(uintptr_t)"s3", 2, two, two_len), REDIS_OK);
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("s3"), 2, two, two_len), REDIS_OK);
     PUMP_LOG(&c, shaped(protocol, "s1:^[\"subscribe\" \"bin\\x00one\" :1] s2:^[\"subscribe\" \"\" :2] "
                                   "s3:^[\"subscribe\" \"bin\\x00two\" :3]"));
     sync_int(pub, "PUBLISH %b m", argv[3], (size_t)7);
@@ -595,7 +597,8 @@ TEST(pubsub, a_push_between_replies_disturbs_nobody, "181") {
     ask(&c, "a", "GET a");
     ask(&c, "b", "GET b");
     flush(&c);
-    serve(&c, ">2\r\n+x\r\n:1\r\n$1\r\nA\r\n>0\r\n>1\r\n:7\r\n$1\r\nB\r\n>3\r\n$10\r\ninvalidate\r\n_\r\n_\r\n");
+    serve(&c, ">2\r\n+x\r\n:1\r\n$1\r\nA\r\n>0\r\n>1\r\n:7\r\n$1\r\nB\r\n"
+              ">3\r\n$10\r\ninvalidate\r\n_\r\n_\r\n");
     CHECK_LOG("push:>[+x :1] a:\"A\" push:>[] push:>[:7] b:\"B\" push:>[\"invalidate\" nil nil]");
     CHECK_INT(c.ac->err, 0);
     conn_done(&c);

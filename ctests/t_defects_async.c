@@ -1,0 +1,1271 @@
+/* Where the original crashes, loses a reply or hands it to somebody else: one test for each
+ * situation, with the bytes that show it. docs/differences.md tells the same in words. */
+#include "async.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <hiredis/sds.h>
+
+#if HIREDIS_MAJOR >= 1
+#include <hiredis/adapters/poll.h>
+
+static void resp2_3(void (*test)(int protocol)) {
+    test(2);
+    test(3);
+}
+
+static int subscribed(const conn *c) {
+    return (c->ac->c.flags & REDIS_SUBSCRIBED) != 0;
+}
+
+static void is_protocol_error(conn *c, int status) {
+    CHECK_INT(status, REDIS_ERR);
+    CHECK_INT(c->ac->err, REDIS_ERR_PROTOCOL);
+    CHECK(c->ac->errstr[0] != '\0');
+    c->count++;
+}
+
+/* ---- Bytes from the server -------------------------------------------------- */
+
+TEST(defects_async, a_reply_that_nobody_asked_for_is_a_protocol_error, "164") {
+    static const char *const bytes[] = {
+        "+EXTRA\r\n", ":1\r\n", "$1\r\nx\r\n", "$-1\r\n", "_\r\n", "*0\r\n", "#t\r\n",
+        ",1\r\n", "%0\r\n", "~0\r\n", "(1\r\n",
+        "=5\r\ntxt:x\r\n", "*3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$1\r\nm\r\n",
+        "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n",
+    };
+    conn c;
+    conn_up(&c);
+    c.on_disconnect = is_protocol_error;
+    ask(&c, "ping", "PING");
+    flush(&c);
+    serve(&c, "+PONG\r\n+EXTRA\r\n");
+    CHECK_LOG("ping:+PONG disconnect=-1");
+    CHECK_INT(c.count, 1);
+    conn_done(&c);
+
+    for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+        conn_up(&c);
+        c.on_disconnect = is_protocol_error;
+        serve(&c, bytes[i]);
+        CHECK_LOG("disconnect=-1");
+        CHECK_INT(c.count, 1);
+        conn_done(&c);
+    }
+}
+
+static void is_other_error(conn *c, int status) {
+    CHECK_INT(status, REDIS_ERR);
+    CHECK_INT(c->ac->err, REDIS_ERR_OTHER);
+    CHECK_STR(c->ac->errstr, "LOADING Redis is loading the dataset in memory");
+    c->count++;
+}
+
+TEST(defects_async, an_error_reply_that_nobody_asked_for_keeps_its_text, "163") {
+    conn c;
+    conn_up(&c);
+    c.on_disconnect = is_other_error;
+    ask(&c, "ping", "PING");
+    flush(&c);
+    serve(&c, "+PONG\r\n-LOADING Redis is loading the dataset in memory\r\n");
+    CHECK_LOG("ping:+PONG disconnect=-1");
+    CHECK_INT(c.count, 1);
+    conn_done(&c);
+}
+
+TEST(defects_async, a_subscribe_push_of_one_element_is_a_protocol_error, "185") {
+    conn c;
+    conn_up(&c);
+    c.on_disconnect = is_protocol_error;
+    ask(&c, "s", "SUBSCRIBE foo");
+    flush(&c);
+    serve(&c, ">1\r\n$9\r\nsubscribe\r\n");
+    CHECK_LOG("s:NULL disconnect=-1");
+    CHECK_INT(c.count, 1);
+    conn_done(&c);
+}
+
+TEST(defects_async, an_unsubscribe_push_of_two_elements_is_a_protocol_error, "185") {
+    conn c;
+    conn_up(&c);
+    c.on_disconnect = is_protocol_error;
+    ask(&c, "s", "SUBSCRIBE foo");
+    flush(&c);
+    serve(&c, ">3\r\n$9\r\nsubscribe\r\n$3\r\nfoo\r\n:1\r\n");
+    CHECK_LOG("s:>[\"subscribe\" \"foo\" :1]");
+    serve(&c, ">2\r\n$11\r\nunsubscribe\r\n$3\r\nfoo\r\n");
+    CHECK_LOG("s:NULL disconnect=-1");
+    CHECK_INT(c.count, 1);
+    conn_done(&c);
+}
+
+TEST(defects_async, an_array_of_integers_while_subscribed_goes_to_the_command_that_is_owed_one, "185") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "s", "SUBSCRIBE foo");
+    ask(&c, "range", "LRANGE k 0 -1");
+    flush(&c);
+    serve(&c, "*3\r\n$9\r\nsubscribe\r\n$3\r\nfoo\r\n:1\r\n*3\r\n:1\r\n:2\r\n:3\r\n");
+    CHECK_LOG("s:*[\"subscribe\" \"foo\" :1] range:*[:1 :2 :3]");
+    CHECK_INT(c.ac->err, 0);
+    /* Nobody is owed one any more. */
+    c.on_disconnect = is_protocol_error;
+    serve(&c, "*3\r\n:1\r\n:2\r\n:3\r\n");
+    CHECK_LOG("s:NULL disconnect=-1");
+    CHECK_INT(c.count, 1);
+    conn_done(&c);
+}
+
+static void wrong_confirmation(const char *bytes) {
+    conn c;
+    conn_up(&c);
+    ask(&c, "s", "SUBSCRIBE foo");
+    ask(&c, "get", "PING");
+    flush(&c);
+    serve(&c, bytes);
+    if (c.ac == NULL) {
+        CHECK_LOG_EITHER("get:NULL s:NULL disconnect=-1", "s:NULL get:NULL disconnect=-1");
+    } else {
+        CHECK_LOG("");
+        serve(&c, "*3\r\n$9\r\nsubscribe\r\n$3\r\nfoo\r\n:1\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+        CHECK_LOG("s:*[\"subscribe\" \"foo\" :1] get:*[\"pong\" \"\"]");
+        ask(&c, NULL, "UNSUBSCRIBE foo");
+        flush(&c);
+        serve(&c, "*3\r\n$11\r\nunsubscribe\r\n$3\r\nfoo\r\n:0\r\n");
+        CHECK_LOG("s:*[\"unsubscribe\" \"foo\" :0]");
+        CHECK(!subscribed(&c));
+    }
+    conn_done(&c);
+}
+
+TEST(defects_async, a_confirmation_for_a_channel_never_asked_for_leaves_the_state_consistent, "185") {
+    wrong_confirmation("*3\r\n$9\r\nsubscribe\r\n$3\r\nbar\r\n:1\r\n");
+    wrong_confirmation("*3\r\n$9\r\nsubscribe\r\n$-1\r\n:1\r\n");
+}
+
+TEST(defects_async, an_unsubscribe_message_without_a_count_is_a_protocol_error, "185") {
+    for (int protocol = 2; protocol <= 3; protocol++) {
+        conn c;
+        conn_up(&c);
+        c.on_disconnect = is_protocol_error;
+        ask(&c, "s", "SUBSCRIBE foo");
+        flush(&c);
+        serve(&c, shaped(protocol, "^3\r\n$9\r\nsubscribe\r\n$3\r\nfoo\r\n:1\r\n"));
+        log_take();
+        serve(&c, shaped(protocol, "^3\r\n$11\r\nunsubscribe\r\n$3\r\nfoo\r\n$1\r\n0\r\n"));
+        CHECK_LOG("s:NULL disconnect=-1");
+        CHECK_INT(c.count, 1);
+        conn_done(&c);
+    }
+}
+
+TEST(defects_async, a_subscribe_push_on_a_connection_that_never_subscribed_goes_to_the_push_callback, "185") {
+    conn c;
+    conn_up(&c);
+    serve(&c, ">3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+    CHECK_LOG("push:>[\"subscribe\" \"x\" :1]");
+    ask(&c, "ping", "PING");
+    flush(&c);
+    serve(&c, ">3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n+PONG\r\n");
+    CHECK_LOG("push:>[\"subscribe\" \"x\" :1] ping:+PONG");
+    conn_done(&c);
+}
+
+TEST(defects_async, a_message_push_does_not_take_the_place_of_a_reply, "181") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "A", "GET A");
+    ask(&c, "B", "GET B");
+    flush(&c);
+    serve(&c, ">3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\ny\r\n$1\r\nA\r\n$1\r\nB\r\n");
+    CHECK_LOG("push:>[\"message\" \"x\" \"y\"] A:\"A\" B:\"B\"");
+    conn_done(&c);
+}
+
+TEST(defects_async, an_attribute_is_neither_a_reply_nor_an_element, "") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "a", "GET a");
+    ask(&c, "b", "GET b");
+    ask(&c, "c", "LRANGE c 0 -1");
+    ask(&c, "d", "HGETALL d");
+    ask(&c, "e", "GET e");
+    flush(&c);
+    serve(&c, "|1\r\n+ttl\r\n:3600\r\n$1\r\nA\r\n");
+    CHECK_LOG("a:\"A\"");
+    serve(&c, "$1\r\nB\r\n");
+    CHECK_LOG("b:\"B\"");
+    serve(&c, "*3\r\n:1\r\n|1\r\n+k\r\n*2\r\n:8\r\n:9\r\n:2\r\n|0\r\n:3\r\n");
+    CHECK_LOG("c:*[:1 :2 :3]");
+    serve(&c, "%2\r\n|1\r\n+x\r\n+y\r\n+k1\r\n|1\r\n+x\r\n+y\r\n:1\r\n"
+              "+k2\r\n|1\r\n+x\r\n%1\r\n+y\r\n+z\r\n*1\r\n:2\r\n");
+    CHECK_LOG("d:%[+k1 :1 +k2 *[:2]]");
+    serve(&c, "|1\r\n+a\r\n|1\r\n+b\r\n:1\r\n:2\r\n");
+    CHECK_LOG("");
+    serve(&c, "|2\r\n+a\r\n:1\r\n+b\r\n:2\r\n+E\r\n");
+    CHECK_LOG("e:+E");
+    CHECK_INT(c.ac->err, 0);
+    conn_done(&c);
+}
+
+TEST(defects_async, an_attribute_before_a_push_or_a_message_is_dropped, "") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "s", "SUBSCRIBE ch");
+    flush(&c);
+    serve(&c, "|1\r\n+a\r\n:1\r\n>3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n"
+              "|1\r\n+a\r\n:1\r\n>2\r\n$10\r\ninvalidate\r\n_\r\n"
+              ">3\r\n|1\r\n+a\r\n:1\r\n$7\r\nmessage\r\n$2\r\nch\r\n|1\r\n+a\r\n:1\r\n$1\r\nm\r\n");
+    CHECK_LOG("s:>[\"subscribe\" \"ch\" :1] push:>[\"invalidate\" nil] s:>[\"message\" \"ch\" \"m\"]");
+    conn_done(&c);
+}
+
+TEST(defects_async, an_attribute_of_a_live_server_is_dropped, "") {
+    conn c;
+    conn_live(&c, 3);
+    ask(&c, "set", "SET attribute v");
+    ask(&c, "attrib", "DEBUG PROTOCOL attrib");
+    ask(&c, "get", "GET attribute");
+    ask(&c, "echo", "ECHO two");
+    PUMP_LOG(&c, "set:+OK attrib:\"Some real reply following the attribute\" get:\"v\" echo:\"two\"");
+    conn_done(&c);
+}
+
+/* ---- Who gets which reply ---------------------------------------------------- */
+
+static void sharded(int protocol) {
+    redisContext *pub = live_sync();
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "s", "SSUBSCRIBE shard");
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"ssubscribe\" \"shard\" :1]"));
+    CHECK_INT(sync_int(pub, "SPUBLISH shard hi"), 1);
+    CHECK_INT(sync_int(pub, "SPUBLISH shard ho"), 1);
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"smessage\" \"shard\" \"hi\"] s:^[\"smessage\" \"shard\" \"ho\"]"));
+    ask(&c, "ping", "PING");
+    PUMP_LOG(&c, protocol == 3 ? "ping:+PONG" : "ping:*[\"pong\" \"\"]");
+    ask(&c, "never", "SUNSUBSCRIBE shard");
+    ask(&c, "get", "GET shard.none");
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"sunsubscribe\" \"shard\" :0] get:nil"));
+    CHECK(!subscribed(&c));
+    /* Together with the other kinds; each has a count of its own. */
+    ask(&c, "s", "SSUBSCRIBE both");
+    ask(&c, "ch", "SUBSCRIBE both");
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"ssubscribe\" \"both\" :1] ch:^[\"subscribe\" \"both\" :1]"));
+    sync_int(pub, "PUBLISH both all");
+    sync_int(pub, "SPUBLISH both shard");
+    PUMP_LOG(&c, shaped(protocol, "ch:^[\"message\" \"both\" \"all\"] s:^[\"smessage\" \"both\" \"shard\"]"));
+    ask(&c, NULL, "UNSUBSCRIBE");
+    PUMP_LOG(&c, shaped(protocol, "ch:^[\"unsubscribe\" \"both\" :0]"));
+    CHECK(subscribed(&c));
+    sync_int(pub, "SPUBLISH both still");
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"smessage\" \"both\" \"still\"]"));
+    ask(&c, NULL, "SUNSUBSCRIBE");
+    ask(&c, NULL, "SUNSUBSCRIBE");
+    ask(&c, "get", "GET shard.none");
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"sunsubscribe\" \"both\" :0] get:nil"));
+    CHECK(!subscribed(&c));
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+    sync_done(pub);
+}
+
+TEST(defects_async, sharded_messages_reach_their_callback, "187") {
+    resp2_3(sharded);
+}
+
+static void sharded_moved(int protocol) {
+    conn c;
+    conn_up(&c);
+    ask(&c, "s", "SSUBSCRIBE ch");
+    ask(&c, "get", "GET k");
+    flush(&c);
+    serve(&c, "-MOVED 3999 127.0.0.1:6381\r\n$1\r\nV\r\n");
+    CHECK_LOG("s:-MOVED 3999 127.0.0.1:6381 get:\"V\"");
+    CHECK_INT(c.ac->err, 0);
+    ask(&c, "s2", "SSUBSCRIBE ch");
+    flush(&c);
+    serve(&c, shaped(protocol, "^3\r\n$10\r\nssubscribe\r\n$2\r\nch\r\n:1\r\n"
+                               "^3\r\n$8\r\nsmessage\r\n$2\r\nch\r\n$1\r\nm\r\n"));
+    CHECK_LOG(shaped(protocol, "s2:^[\"ssubscribe\" \"ch\" :1] s2:^[\"smessage\" \"ch\" \"m\"]"));
+    /* The slot moves away: the server unsubscribes by itself. */
+    serve(&c, shaped(protocol, "^3\r\n$12\r\nsunsubscribe\r\n$2\r\nch\r\n:0\r\n"));
+    CHECK_LOG(shaped(protocol, "s2:^[\"sunsubscribe\" \"ch\" :0]"));
+    CHECK(!subscribed(&c));
+    ask(&c, "get", "GET k");
+    flush(&c);
+    serve(&c, "$1\r\nV\r\n");
+    CHECK_LOG("get:\"V\"");
+    conn_done(&c);
+}
+
+TEST(defects_async, an_error_answering_ssubscribe_goes_to_its_callback, "187") {
+    resp2_3(sharded_moved);
+}
+
+TEST(defects_async, sharded_pushes_without_a_callback_go_to_the_push_callback, "187") {
+    redisContext *pub = live_sync();
+    conn c;
+    conn_live(&c, 3);
+    ask(&c, NULL, "SSUBSCRIBE quiet");
+    PUMP_LOG(&c, "push:>[\"ssubscribe\" \"quiet\" :1]");
+    CHECK_INT(list_length(&c.ac->replies), 0);
+    sync_int(pub, "SPUBLISH quiet hi");
+    PUMP_LOG(&c, "push:>[\"smessage\" \"quiet\" \"hi\"]");
+    ask(&c, "get", "GET quiet");
+    PUMP_LOG(&c, "get:nil");
+    ask(&c, NULL, "SUNSUBSCRIBE quiet");
+    ask(&c, "get", "GET quiet");
+    PUMP_LOG(&c, "push:>[\"sunsubscribe\" \"quiet\" :0] get:nil");
+    conn_done(&c);
+    sync_done(pub);
+}
+
+TEST(defects_async, sunsubscribe_when_not_subscribed_is_refused, "178 187") {
+    conn c;
+    conn_up(&c);
+    CHECK_INT(ask_try(&c, "u", "SUNSUBSCRIBE a"), REDIS_ERR);
+    CHECK_INT(ask_try(&c, "u", "SUNSUBSCRIBE"), REDIS_ERR);
+    CHECK_INT(c.ac->err, 0);
+    CHECK_UINT(sdslen(c.ac->c.obuf), 0);
+    conn_done(&c);
+}
+
+TEST(defects_async, an_error_reply_while_subscribed_goes_to_the_command_that_caused_it, "182") {
+    redisContext *pub = live_sync();
+    conn c;
+    conn_live(&c, 3);
+    sync_text(pub, "SET wrong V");
+    ask(&c, "s", "SUBSCRIBE wrong");
+    PUMP_LOG(&c, "s:>[\"subscribe\" \"wrong\" :1]");
+    ask(&c, "lpop", "LPOP wrong");
+    ask(&c, "get", "GET wrong");
+    PUMP_LOG(&c, "lpop:-WRONGTYPE Operation against a key holding the wrong kind of value get:\"V\"");
+    CHECK(subscribed(&c));
+    sync_int(pub, "PUBLISH wrong m");
+    PUMP_LOG(&c, "s:>[\"message\" \"wrong\" \"m\"]");
+    conn_done(&c);
+
+    /* In RESP2 the server refuses commands, and says so. */
+    conn_live(&c, 2);
+    ask(&c, "s", "SUBSCRIBE wrong");
+    ask(&c, "get", "GET wrong");
+    ask(&c, "ping", "PING");
+    PUMP(&c, strstr(log_text(), "ping:") != NULL);
+    const char *log = log_take();
+    CHECK(strstr(log, "s:*[\"subscribe\" \"wrong\" :1] get:-ERR Can't execute 'get'") == log);
+    CHECK(strstr(log, " ping:*[\"pong\" \"\"]") != NULL);
+    sync_int(pub, "PUBLISH wrong m");
+    PUMP_LOG(&c, "s:*[\"message\" \"wrong\" \"m\"]");
+    conn_done(&c);
+    sync_done(pub);
+}
+
+static void forbidden(int protocol) {
+    redisContext *pub = live_sync();
+    conn c;
+    sync_text(pub, "ACL SETUSER channels on >pw ~* resetchannels &ok* +@all");
+    sync_text(pub, "SET forbidden V");
+    sync_text(pub, "DEL forbidden.list");
+    sync_text(pub, "RPUSH forbidden.list message forbidden x");
+    conn_live(&c, protocol);
+    ask(&c, "auth", "AUTH channels pw");
+    PUMP_LOG(&c, "auth:+OK");
+    static const char *const asks[] = {"SUBSCRIBE forbidden", "SUBSCRIBE ok1 forbidden ok2", "PSUBSCRIBE *",
+                                       "SSUBSCRIBE forbidden"};
+    for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+        ask(&c, "s", asks[i]);
+        ask(&c, "get", "GET forbidden");
+        ask(&c, "range", "LRANGE forbidden.list 0 -1");
+        PUMP(&c, strstr(log_text(), "range:") != NULL);
+        const char *log = log_take(), *get = strstr(log, " get:");
+        CHECK(strstr(log, "s:-NOPERM ") == log);
+        CHECK(strstr(log + 1, "s:-NOPERM ") == NULL);    /* one error, one call */
+        CHECK_STR(get, " get:\"V\" range:*[\"message\" \"forbidden\" \"x\"]");
+        CHECK(!subscribed(&c));
+        CHECK_INT(c.ac->err, 0);
+    }
+    /* The same in the middle of subscriptions that are allowed. */
+    ask(&c, "ok1", "SUBSCRIBE ok1");
+    ask(&c, "bad", "SUBSCRIBE ok1 forbidden");
+    ask(&c, "ok2", "SUBSCRIBE ok2");
+    ask(&c, "ping", "PING");
+    PUMP(&c, strstr(log_text(), "ping:") != NULL);
+    const char *log = log_take(), *bad = strstr(log, " bad:-NOPERM ");
+    CHECK(bad != NULL);
+    CHECK(strstr(bad + 1, "bad:") == NULL);
+    CHECK(strstr(bad, shaped(protocol, " ok2:^[\"subscribe\" \"ok2\" :2] ping:")) != NULL);
+    sync_int(pub, "PUBLISH ok2 m");
+    PUMP_LOG(&c, shaped(protocol, "ok2:^[\"message\" \"ok2\" \"m\"]"));
+    ask(&c, NULL, "UNSUBSCRIBE ok1 ok2");
+    ask(&c, "get", "GET forbidden");
+    PUMP(&c, strstr(log_text(), "get:\"V\"") != NULL);
+    CHECK(!subscribed(&c));
+    conn_done(&c);
+    log_take();
+    sync_text(pub, "ACL DELUSER channels");
+    sync_done(pub);
+}
+
+TEST(defects_async, an_error_answering_subscribe_goes_to_its_callback_and_the_connection_stays, "183") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "s", "SUBSCRIBE forbidden");
+    ask(&c, "get", "GET k");
+    flush(&c);
+    serve(&c, "-NOPERM this user has no permissions to access one of the channels\r\n$1\r\nV\r\n");
+    CHECK_LOG("s:-NOPERM this user has no permissions to access one of the channels get:\"V\"");
+    CHECK(!subscribed(&c));
+    hang_up(&c);
+    CHECK_LOG("disconnect=-1");     /* no NULL: the channel is not registered */
+    conn_done(&c);
+    resp2_3(forbidden);
+}
+
+static void pipelined_counts(int protocol) {
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "s1", "SUBSCRIBE a");
+    ask(&c, "s2", "SUBSCRIBE a b");
+    ask(&c, NULL, "UNSUBSCRIBE a b");
+    ask(&c, "hmget", "HMGET nosuch f1 f2 f3");
+    PUMP_LOG(&c, shaped(protocol, "s2:^[\"subscribe\" \"a\" :1] s2:^[\"subscribe\" \"a\" :1] "
+                                  "s2:^[\"subscribe\" \"b\" :2] s2:^[\"unsubscribe\" \"a\" :1] "
+                                  "s2:^[\"unsubscribe\" \"b\" :0] hmget:*[nil nil nil]"));
+    CHECK(!subscribed(&c));
+    conn_done(&c);
+}
+
+TEST(defects_async, pipelined_subscriptions_are_counted_per_channel, "180") {
+    resp2_3(pipelined_counts);
+}
+
+static void reset_subscribed(int protocol) {
+    redisContext *pub = live_sync();
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "s", "SUBSCRIBE reset");
+    ask(&c, "p", "PSUBSCRIBE reset*");
+    ask(&c, "h", "SSUBSCRIBE reset");
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"subscribe\" \"reset\" :1] p:^[\"psubscribe\" \"reset*\" :2] "
+                                  "h:^[\"ssubscribe\" \"reset\" :1]"));
+    ask(&c, "reset", "RESET");
+    ask(&c, "hmget", "HMGET nosuch f1 f2 f3");
+    PUMP(&c, strstr(log_text(), "hmget:") != NULL);
+    const char *log = log_take();
+    CHECK(strstr(log, "reset:+RESET") != NULL);
+    CHECK(strstr(log, "s:NULL") != NULL);
+    CHECK(strstr(log, "p:NULL") != NULL);
+    CHECK(strstr(log, "h:NULL") != NULL);
+    CHECK_UINT(strlen(log), strlen("reset:+RESET s:NULL p:NULL h:NULL hmget:*[nil nil nil]"));
+    CHECK_STR(strstr(log, "hmget:"), "hmget:*[nil nil nil]");
+    CHECK(!subscribed(&c));
+    CHECK_INT(sync_int(pub, "PUBLISH reset m"), 0);
+    /* Afterwards the connection speaks RESP2, whatever it spoke before. */
+    ask(&c, "again", "SUBSCRIBE reset");
+    PUMP_LOG(&c, "again:*[\"subscribe\" \"reset\" :1]");
+    sync_int(pub, "PUBLISH reset n");
+    PUMP_LOG(&c, "again:*[\"message\" \"reset\" \"n\"]");
+    ask(&c, "ping", "PING");
+    PUMP_LOG(&c, "ping:*[\"pong\" \"\"]");
+    ask(&c, NULL, "UNSUBSCRIBE");
+    ask(&c, "ping", "PING");
+    PUMP_LOG(&c, "again:*[\"unsubscribe\" \"reset\" :0] ping:+PONG");
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+    sync_done(pub);
+}
+
+TEST(defects_async, reset_while_subscribed_ends_the_subscriptions, "") {
+    resp2_3(reset_subscribed);
+}
+
+static void back_to_resp2(const char *command) {
+    redisContext *pub = live_sync();
+    conn c;
+    conn_live(&c, 3);
+    ask(&c, "s", "SUBSCRIBE back2");
+    ask(&c, NULL, "UNSUBSCRIBE back2");
+    PUMP_LOG(&c, "s:>[\"subscribe\" \"back2\" :1] s:>[\"unsubscribe\" \"back2\" :0]");
+    ask(&c, "back", command);
+    ask(&c, "again", "SUBSCRIBE back2");
+    PUMP(&c, strstr(log_text(), "again:") != NULL);
+    const char *log = log_take();
+    CHECK_STR(strstr(log, " again:"), " again:*[\"subscribe\" \"back2\" :1]");
+    CHECK_INT(sync_int(pub, "PUBLISH back2 m"), 1);
+    PUMP_LOG(&c, "again:*[\"message\" \"back2\" \"m\"]");
+    ask(&c, NULL, "UNSUBSCRIBE");
+    ask(&c, "hmget", "HMGET nosuch f1 f2 f3");
+    PUMP_LOG(&c, "again:*[\"unsubscribe\" \"back2\" :0] hmget:*[nil nil nil]");
+    CHECK(!subscribed(&c));
+    conn_done(&c);
+    sync_done(pub);
+}
+
+TEST(defects_async, after_hello_2_or_reset_messages_are_understood_as_resp2, "") {
+    back_to_resp2("HELLO 2");
+    back_to_resp2("RESET");
+}
+
+TEST(defects_async, hello_2_in_the_middle_of_a_subscription_loses_no_message, "") {
+    redisContext *pub = live_sync();
+    conn c;
+    conn_live(&c, 3);
+    ask(&c, "s", "SUBSCRIBE middle");
+    PUMP_LOG(&c, "s:>[\"subscribe\" \"middle\" :1]");
+    /* The server keeps the subscription and goes on in RESP2. */
+    ask(&c, "hello", "HELLO 2");
+    PUMP(&c, strstr(log_text(), "hello:*[") != NULL);
+    log_take();
+    CHECK_INT(sync_int(pub, "PUBLISH middle m"), 1);
+    PUMP_LOG(&c, "s:*[\"message\" \"middle\" \"m\"]");
+    ask(&c, "ping", "PING");
+    PUMP_LOG(&c, "ping:*[\"pong\" \"\"]");
+    conn_done(&c);
+    sync_done(pub);
+}
+
+static void monitor_refused(int protocol) {
+    redisContext *other = live_sync();
+    conn c;
+    sync_text(other, "ACL SETUSER nomon on >pw ~* &* +@all -monitor");
+    conn_live(&c, protocol);
+    ask(&c, "auth", "AUTH nomon pw");
+    ask(&c, "m", "MONITOR");
+    ask(&c, "set", "SET nomon v");
+    ask(&c, "get", "GET nomon");
+    PUMP(&c, strstr(log_text(), "get:") != NULL);
+    const char *log = log_take();
+    CHECK(strstr(log, "auth:+OK m:-NOPERM ") == log);
+    CHECK_STR(strstr(log, " set:"), " set:+OK get:\"v\"");
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+    sync_text(other, "ACL DELUSER nomon");
+    sync_done(other);
+}
+
+TEST(defects_async, a_monitor_that_is_refused_takes_nobody_elses_replies, "188") {
+    resp2_3(monitor_refused);
+}
+
+static void monitor_between(int protocol) {
+    redisContext *other = live_sync();
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "m", "MONITOR");
+    ask(&c, "ping", "PING");
+    PUMP_LOG(&c, "m:+OK ping:+PONG m:+@ \"PING\"");
+    ask(&c, "reset", "RESET");
+    ask(&c, "name", "CLIENT SETNAME after");
+    PUMP(&c, strstr(log_text(), "name:") != NULL);
+    CHECK_LOG_EITHER("reset:+RESET m:NULL name:+OK", "m:NULL reset:+RESET name:+OK");
+    sync_text(other, "ECHO unseen");
+    ask(&c, "ping", "PING");
+    PUMP_LOG(&c, "ping:+PONG");
+    ask(&c, "m", "MONITOR");
+    PUMP_LOG(&c, "m:+OK");
+    redisAsyncDisconnect(c.ac);
+    if (c.ac != NULL) PUMP(&c, c.ac == NULL);
+    CHECK_LOG("m:NULL disconnect=0");
+    conn_done(&c);
+    sync_done(other);
+}
+
+TEST(defects_async, monitor_lines_and_replies_are_told_apart_until_reset_or_disconnect, "188") {
+    resp2_3(monitor_between);
+}
+
+static void reply_off(int protocol) {
+    redisContext *other = live_sync();
+    conn c;
+    conn_live(&c, protocol);
+    sync_text(other, "DEL off");
+    ask(&c, "ping", "PING");
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "set", "SET off 1");
+    ask(&c, "incr", "INCR off");
+    ask(&c, "bad", "NOSUCHCOMMAND");
+    ask(&c, NULL, "INCR off");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET off");
+    PUMP_LOG(&c, "ping:+PONG off:NULL set:NULL incr:NULL bad:NULL on:+OK get:\"3\"");
+    /* ON without OFF is a command like any other, and so is a wrong argument. */
+    ask(&c, "on", "client reply on");
+    ask(&c, "maybe", "CLIENT REPLY MAYBE");
+    ask(&c, "get", "GET off");
+    PUMP_LOG(&c, "on:+OK maybe:-ERR syntax error get:\"3\"");
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+    sync_done(other);
+}
+
+TEST(defects_async, commands_without_reply_get_null_while_replies_are_off, "") {
+    resp2_3(reply_off);
+}
+
+static void reply_skip(int protocol) {
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "skip", "CLIENT REPLY SKIP");
+    ask(&c, "set", "SET skip 1");
+    ask(&c, "get", "GET skip");
+    PUMP_LOG(&c, "skip:NULL set:NULL get:\"1\"");
+    /* Twice: the second is what the first skips, and it skips another. */
+    ask(&c, "skip1", "CLIENT REPLY SKIP");
+    ask(&c, "skip2", "CLIENT REPLY SKIP");
+    ask(&c, "one", "INCR skip");
+    ask(&c, "two", "INCR skip");
+    PUMP_LOG(&c, "skip1:NULL skip2:NULL one:NULL two::3");
+    /* Inside OFF it changes nothing. */
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "skip", "CLIENT REPLY SKIP");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET skip");
+    PUMP_LOG(&c, "off:NULL skip:NULL on:+OK get:\"3\"");
+    conn_done(&c);
+}
+
+TEST(defects_async, client_reply_skip_skips_one_reply, "") {
+    resp2_3(reply_skip);
+}
+
+static void reply_off_end(int protocol) {
+    redisContext *other = live_sync();
+    conn c;
+    conn_live(&c, protocol);
+    sync_text(other, "DEL offend");
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "set", "SET offend 1");
+    redisAsyncDisconnect(c.ac);
+    PUMP(&c, c.ac == NULL);
+    CHECK_LOG("off:NULL set:NULL disconnect=0");
+    conn_done(&c);
+    for (int i = 0; i < 200 && strcmp(sync_text(other, "GET offend"), "nil") == 0; i++) test_sleep_ms(10);
+    CHECK_STR(sync_text(other, "GET offend"), "\"1\"");
+
+    /* RESET switches replies on again. */
+    conn_live(&c, protocol);
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "set", "SET offend 2");
+    ask(&c, "reset", "RESET");
+    ask(&c, "get", "GET offend");
+    PUMP_LOG(&c, "off:NULL set:NULL reset:+RESET get:\"2\"");
+    conn_done(&c);
+    sync_done(other);
+}
+
+TEST(defects_async, a_disconnect_does_not_wait_for_replies_that_will_not_come, "") {
+    resp2_3(reply_off_end);
+}
+
+TEST(defects_async, messages_still_arrive_while_replies_are_off, "") {
+    redisContext *pub = live_sync();
+    conn c;
+    conn_live(&c, 3);
+    ask(&c, "s", "SUBSCRIBE offmsg");
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "set", "SET offmsg 1");
+    PUMP_LOG(&c, "s:>[\"subscribe\" \"offmsg\" :1] off:NULL set:NULL");
+    sync_int(pub, "PUBLISH offmsg m");
+    PUMP_LOG(&c, "s:>[\"message\" \"offmsg\" \"m\"]");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET offmsg");
+    PUMP_LOG(&c, "on:+OK get:\"1\"");
+    conn_done(&c);
+    sync_done(pub);
+}
+
+static void unasked_unsubscribe(int protocol) {
+    conn c;
+    conn_up(&c);
+    ask(&c, "s", "SUBSCRIBE foo");
+    flush(&c);
+    serve(&c, shaped(protocol, "^3\r\n$9\r\nsubscribe\r\n$3\r\nfoo\r\n:1\r\n"));
+    const char *unasked = shaped(protocol, "^3\r\n$11\r\nunsubscribe\r\n$3\r\nbar\r\n:1\r\n");
+    for (int i = 0; i < 3; i++) serve(&c, unasked);
+    CHECK_LOG(shaped(protocol, "s:^[\"subscribe\" \"foo\" :1]"));
+    CHECK(subscribed(&c));
+    CHECK(c.ac->sub.pending_unsubs >= 0);
+    ask(&c, NULL, "UNSUBSCRIBE foo");
+    ask(&c, "get", "GET k");
+    flush(&c);
+    serve(&c, shaped(protocol, "^3\r\n$11\r\nunsubscribe\r\n$3\r\nfoo\r\n:0\r\n"));
+    CHECK_LOG(shaped(protocol, "s:^[\"unsubscribe\" \"foo\" :0]"));
+    CHECK(!subscribed(&c));
+    serve(&c, "*3\r\n:1\r\n:2\r\n:3\r\n");
+    CHECK_LOG("get:*[:1 :2 :3]");
+    conn_done(&c);
+}
+
+TEST(defects_async, unsubscribe_messages_nobody_asked_for_do_not_block_leaving_subscribed_mode, "186") {
+    resp2_3(unasked_unsubscribe);
+}
+
+static void server_unsubscribes(int protocol) {
+    conn c;
+    conn_up(&c);
+    ask(&c, "s", "SUBSCRIBE foo");
+    flush(&c);
+    serve(&c, shaped(protocol, "^3\r\n$9\r\nsubscribe\r\n$3\r\nfoo\r\n:1\r\n"));
+    serve(&c, shaped(protocol, "^3\r\n$11\r\nunsubscribe\r\n$3\r\nfoo\r\n:0\r\n"));
+    CHECK_LOG(shaped(protocol, "s:^[\"subscribe\" \"foo\" :1] s:^[\"unsubscribe\" \"foo\" :0]"));
+    CHECK(!subscribed(&c));
+    ask(&c, "get", "GET k");
+    flush(&c);
+    serve(&c, "*3\r\n:1\r\n:2\r\n:3\r\n");
+    CHECK_LOG("get:*[:1 :2 :3]");
+    conn_done(&c);
+}
+
+TEST(defects_async, an_unsubscribe_by_the_server_is_the_last_message_of_the_subscription, "186") {
+    resp2_3(server_unsubscribes);
+}
+
+static void disconnect_after_set(int protocol) {
+    redisContext *other = live_sync();
+    conn c;
+    conn_live(&c, protocol);
+    sync_text(other, "DEL sent");
+    ask(&c, "s", "SUBSCRIBE sent");
+    PUMP_LOG(&c, shaped(protocol, "s:^[\"subscribe\" \"sent\" :1]"));
+    ask(&c, "set", protocol == 3 ? "SET sent 1" : "PING");
+    redisAsyncDisconnect(c.ac);
+    CHECK_INT(ask_try(&c, "late", "PING"), REDIS_ERR);
+    PUMP(&c, c.ac == NULL);
+    CHECK_LOG(protocol == 3 ? "set:+OK s:NULL disconnect=0" : "set:*[\"pong\" \"\"] s:NULL disconnect=0");
+    if (protocol == 3) CHECK_STR(sync_text(other, "GET sent"), "\"1\"");
+    conn_done(&c);
+
+    /* A subscription that was accepted is sent and confirmed as well. */
+    conn_live(&c, protocol);
+    ask(&c, "s", "SUBSCRIBE sent");
+    redisAsyncDisconnect(c.ac);
+    PUMP(&c, c.ac == NULL);
+    CHECK_LOG(shaped(protocol, "s:^[\"subscribe\" \"sent\" :1] s:NULL disconnect=0"));
+    conn_done(&c);
+
+    /* So is an unsubscribe. */
+    conn_live(&c, protocol);
+    ask(&c, "s", "SUBSCRIBE sent");
+    ask(&c, NULL, "UNSUBSCRIBE sent");
+    redisAsyncDisconnect(c.ac);
+    PUMP(&c, c.ac == NULL);
+    CHECK_LOG(shaped(protocol, "s:^[\"subscribe\" \"sent\" :1] s:^[\"unsubscribe\" \"sent\" :0] "
+                               "disconnect=0"));
+    conn_done(&c);
+    sync_done(other);
+}
+
+TEST(defects_async, a_clean_disconnect_writes_what_was_accepted_and_waits_for_its_replies, "155") {
+    resp2_3(disconnect_after_set);
+}
+
+/* ---- Life of a context --------------------------------------------------------- */
+
+static void again_on_null(conn *c, const char *name, redisReply *reply) {
+    if (reply != NULL) return;
+    c->count++;
+    CHECK(c->count < 10);
+    CHECK_INT(ask_try(c, name, "GET again"), REDIS_ERR);
+}
+
+TEST(defects_async, a_null_callback_that_asks_again_during_a_timeout_is_refused, "161") {
+    conn c;
+    conn_up_with(&c, 0, 10);
+    c.on_reply = again_on_null;
+    ask(&c, "a", "GET a");
+    ask(&c, "b", "GET b");
+    flush(&c);
+    expire(&c);
+    CHECK_LOG("a:NULL b:NULL disconnect=-1");
+    conn_done(&c);
+}
+
+static void free_in_push(conn *c, redisReply *reply) {
+    (void)reply;
+    redisAsyncFree(c->ac);
+}
+
+static void free_in_connect(conn *c, int status) {
+    CHECK_INT(status, REDIS_ERR);
+    redisAsyncFree(c->ac);
+}
+
+static void free_in_reply(conn *c, const char *name, redisReply *reply) {
+    (void)name;
+    (void)reply;
+    redisAsyncFree(c->ac);
+}
+
+TEST(defects_async, a_free_in_a_push_callback_takes_effect_right_after_it, "170") {
+    conn c;
+    conn_up(&c);
+    c.on_push = free_in_push;
+    serve(&c, ">2\r\n$10\r\ninvalidate\r\n_\r\n>2\r\n$10\r\ninvalidate\r\n_\r\n");
+    CHECK_LOG("push:>[\"invalidate\" nil] disconnect=0");
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+}
+
+TEST(defects_async, a_free_in_a_failed_connect_callback_takes_effect_right_after_it, "167") {
+    for (int options = 0; options <= REDIS_OPT_NOAUTOFREE; options += REDIS_OPT_NOAUTOFREE) {
+        redisOptions o = {0};
+        int dead;
+        conn c;
+        conn_zero(&c);
+        c.on_connect = free_in_connect;
+        o.options = options;
+        REDIS_OPTIONS_SET_TCP(&o, "127.0.0.1", hand_dead_port(&dead));
+        conn_adopt(&c, redisAsyncConnectWithOptions(&o));
+        PUMP(&c, c.ac == NULL);
+        CHECK_LOG("connect=-1");
+        conn_done(&c);
+        close(dead);
+    }
+}
+
+TEST(defects_async, a_free_in_a_callback_of_a_timeout_takes_effect, "167") {
+    for (int options = 0; options <= REDIS_OPT_NOAUTOFREE; options += REDIS_OPT_NOAUTOFREE) {
+        conn c;
+        conn_up_with(&c, options, 10);
+        c.on_reply = free_in_reply;
+        ask(&c, "a", "GET a");
+        ask(&c, "b", "GET b");
+        flush(&c);
+        expire(&c);
+        CHECK_LOG("a:NULL b:NULL disconnect=0");
+        CHECK(c.ac == NULL);
+        conn_done(&c);
+    }
+}
+
+TEST(defects_async, with_noautofree_everybody_is_told_when_the_server_closes, "165") {
+    conn c;
+    conn_up_with(&c, REDIS_OPT_NOAUTOFREE, 0);
+    c.ends = 1;
+    ask(&c, "a", "GET a");
+    ask(&c, "s", "SUBSCRIBE ch");
+    flush(&c);
+    hang_up(&c);
+    CHECK_LOG("cleanup a:NULL s:NULL disconnect=-1");
+    CHECK(c.ac != NULL);
+    CHECK_INT(c.ac->err, REDIS_ERR_EOF);
+    redisAsyncFree(c.ac);
+    CHECK_LOG("data privdata");
+    conn_done(&c);
+}
+
+TEST(defects_async, a_disconnect_before_the_connection_is_up_is_told_to_the_connect_callback, "") {
+    conn c;
+    conn_zero(&c);
+    c.ends = 1;
+    conn_open(&c);
+    redisAsyncDisconnect(c.ac);
+    CHECK_LOG_EITHER("connect=-1 cleanup data privdata", "cleanup connect=-1 data privdata");
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+}
+
+static void events_in_reply(conn *c, const char *name, redisReply *reply) {
+    (void)name;
+    (void)reply;
+    redisAsyncHandleRead(c->ac);
+    redisAsyncHandleWrite(c->ac);
+    redisAsyncHandleTimeout(c->ac);
+    c->count++;
+}
+
+static void events_in_status(conn *c, int status) {
+    (void)status;
+    events_in_reply(c, NULL, NULL);
+}
+
+static void events_in_push(conn *c, redisReply *reply) {
+    events_in_reply(c, NULL, reply);
+}
+
+TEST(defects_async, events_handled_inside_a_callback_have_no_effect, "") {
+    conn c;
+    conn_zero(&c);
+    c.on_connect = events_in_status;
+    c.on_disconnect = events_in_status;
+    c.on_reply = events_in_reply;
+    c.on_push = events_in_push;
+    conn_open(&c);
+    ask(&c, "a", "GET a");
+    ask(&c, "b", "GET b");
+    flush(&c);
+    CHECK_LOG("connect=0");
+    serve(&c, ">1\r\n+x\r\n$1\r\nA\r\n");
+    CHECK_LOG("push:>[+x] a:\"A\"");
+    hang_up(&c);
+    CHECK_LOG("b:NULL disconnect=-1");
+    CHECK_INT(c.count, 5);
+    conn_done(&c);
+}
+
+TEST(defects_async, a_command_on_a_context_whose_connect_failed_is_refused, "145") {
+    conn c;
+    conn_zero(&c);
+    conn_adopt(&c, redisAsyncConnectUnix(test_printf("%s/no.such.socket", test_tmp())));
+    CHECK_INT(c.ac->err, REDIS_ERR_IO);
+    CHECK_INT(ask_try(&c, "a", "PING"), REDIS_ERR);
+    CHECK_INT(ask_try(&c, "a", "SUBSCRIBE x"), REDIS_ERR);
+    CHECK_INT(ask_formatted(&c, "a", "*1\r\n$4\r\nPING\r\n", 14), REDIS_ERR);
+    CHECK_INT(c.ac->err, REDIS_ERR_IO);
+    CHECK_STR(c.ac->errstr, "No such file or directory");
+    redisAsyncFree(c.ac);
+    CHECK_LOG("");
+    conn_done(&c);
+}
+
+TEST(defects_async, an_asynchronous_context_on_a_descriptor_of_the_program_works, "150") {
+    redisOptions o = {0};
+    int fd[2];
+    conn c;
+    hand_pair(fd);
+    conn_zero(&c);
+    o.type = REDIS_CONN_USERFD;
+    o.endpoint.fd = fd[0];
+    conn_adopt(&c, redisAsyncConnectWithOptions(&o));
+    c.server = fd[1];
+    ask(&c, "a", "PING");
+    flush(&c);
+    CHECK_STR(sent(&c), "*1\r\n$4\r\nPING\r\n");
+    serve(&c, "+PONG\r\n");
+    CHECK_LOG("connect=0 a:+PONG");
+    conn_done(&c);
+}
+
+TEST(defects_async, an_empty_command_is_refused, "") {
+    conn c;
+    conn_up(&c);
+    CHECK_INT(ask_try(&c, "a", ""), REDIS_ERR);
+    CHECK_INT(ask_try(&c, "a", "   "), REDIS_ERR);
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("a"), 0, NULL, NULL), REDIS_ERR);
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("a"), -1, NULL, NULL), REDIS_ERR);
+    CHECK_INT(ask_formatted(&c, "a", "", 0), REDIS_ERR);
+    CHECK_UINT(sdslen(c.ac->c.obuf), 0);
+    CHECK_INT(list_length(&c.ac->replies), 0);
+    conn_done(&c);
+}
+
+static void refuse_formatted(const char *bytes, size_t len) {
+    conn c;
+    conn_up(&c);
+    /* Nothing behind the bytes may be looked at. */
+    char *edge = at_page_end(bytes, len);
+    if (ask_formatted(&c, "a", edge, len) != REDIS_ERR) FAIL("accepted: %s", bytes);
+    CHECK_UINT(sdslen(c.ac->c.obuf), 0);
+    CHECK_INT(list_length(&c.ac->replies), 0);
+    CHECK_INT(list_length(sub_replies(c.ac)), 0);
+    CHECK(!subscribed(&c));
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+}
+
+TEST(defects_async, a_formatted_command_that_is_no_command_is_refused_within_its_length, "") {
+    static const char *const bytes[] = {
+        "PING\r\n",
+        "*2\r\n$9\r\nSUBSCRIBE\r\n$100000000\r\nx\r\n",
+        "*2\r\n$9\r\nSUBSCRIBE\r\n$-1\r\nx\r\n",
+        "*2\r\n$9\r\nSUBSCRIBE\r\n$99999999999999999999\r\nx\r\n",
+        "*2\r\n$9\r\nSUBSCRIBE\r\n",
+        "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nx",
+        "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nx\r",
+        "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nxyz",
+        "*2\r\n$9\r\nSUBSCRIBE\r\n:1\r\n",
+        "*1\r\n$400\r\nPING\r\n",
+        "*1\r\n$18446744073709551615\r\nPING\r\n",
+        "*1\r\n$4\r\n",
+        "*1\r\n$4",
+        "*1\r\n",
+        "*1",
+        "*",
+        "*0\r\n",
+        "*-1\r\n",
+        "*9999999999999999999999\r\n$4\r\nPING\r\n",
+        "*x\r\n$4\r\nPING\r\n",
+        "$4\r\nPING\r\n",
+        "$",
+        "\r\n",
+    };
+    for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++)
+        refuse_formatted(bytes[i], strlen(bytes[i]));
+    /* Every beginning of a good one. */
+    static const char good[] = "*3\r\n$9\r\nSUBSCRIBE\r\n$1\r\nx\r\n$2\r\nyz\r\n";
+    for (size_t len = 0; len < sizeof(good) - 1; len++) refuse_formatted(good, len);
+}
+
+TEST(defects_async, a_formatted_command_need_not_end_in_nul, "") {
+    static const char get[] = "*2\r\n$3\r\nGET\r\n$3\r\na\0b\r\n";
+    static const char sub[] = "*2\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n";
+    conn c;
+    conn_up(&c);
+    CHECK_INT(ask_formatted(&c, "get", at_page_end(get, sizeof(get) - 1), sizeof(get) - 1), REDIS_OK);
+    CHECK_INT(ask_formatted(&c, "s", at_page_end(sub, sizeof(sub) - 1), sizeof(sub) - 1), REDIS_OK);
+    CHECK(subscribed(&c));
+    flush(&c);
+    serve(&c, "$1\r\nV\r\n*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n");
+    CHECK_LOG("get:\"V\" s:*[\"subscribe\" \"ch\" :1]");
+    conn_done(&c);
+}
+
+TEST(defects_async, bytes_behind_the_first_formatted_command_are_no_channel_names, "") {
+    static const char two[] = "*2\r\n$9\r\nSUBSCRIBE\r\n$2\r\nch\r\n*2\r\n$4\r\nECHO\r\n$5\r\nother\r\n";
+    conn c;
+    conn_up(&c);
+    if (ask_formatted(&c, "s", two, sizeof(two) - 1) == REDIS_OK) {
+        flush(&c);
+        hang_up(&c);
+        CHECK_LOG("s:NULL disconnect=-1");   /* one channel, one NULL */
+    } else {
+        CHECK_UINT(sdslen(c.ac->c.obuf), 0);
+        CHECK(!subscribed(&c));
+    }
+    conn_done(&c);
+}
+
+TEST(defects_async, null_arguments_are_refused, "") {
+    conn c;
+    conn_up(&c);
+    CHECK_INT(ask_try(&c, "a", "SET k %s", (char *)NULL), REDIS_ERR);
+    CHECK_INT(ask_try(&c, "a", "SET k %b", (char *)NULL, (size_t)3), REDIS_ERR);
+    const char *argv[] = {"SET", NULL, "v"};
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("a"), 3, argv, NULL), REDIS_ERR);
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("a"), 3, NULL, NULL), REDIS_ERR);
+    CHECK_INT(ask_formatted(&c, "a", NULL, 5), REDIS_ERR);
+    CHECK_INT(redisAsyncCommand(c.ac, async_reply, NAME("a"), NULL), REDIS_ERR);
+    CHECK_INT(c.ac->err, 0);
+    CHECK_UINT(sdslen(c.ac->c.obuf), 0);
+    CHECK_INT(list_length(&c.ac->replies), 0);
+    conn_done(&c);
+}
+
+TEST(defects_async, null_contexts_are_refused, "") {
+    const char *argv[] = {"PING"};
+    struct timeval tv = {1, 0};
+    CHECK_INT(redisAsyncCommand(NULL, NULL, NULL, "PING"), REDIS_ERR);
+    CHECK_INT(redisAsyncCommandArgv(NULL, NULL, NULL, 1, argv, NULL), REDIS_ERR);
+    CHECK_INT(redisAsyncFormattedCommand(NULL, NULL, NULL, "*1\r\n$4\r\nPING\r\n", 14), REDIS_ERR);
+    CHECK_INT(redisAsyncSetConnectCallback(NULL, NULL), REDIS_ERR);
+    CHECK_INT(redisAsyncSetConnectCallbackNC(NULL, NULL), REDIS_ERR);
+    CHECK_INT(redisAsyncSetDisconnectCallback(NULL, NULL), REDIS_ERR);
+    CHECK(redisAsyncSetPushCallback(NULL, NULL) == NULL);
+    CHECK_INT(redisAsyncSetTimeout(NULL, tv), REDIS_ERR);
+    redisAsyncHandleRead(NULL);
+    redisAsyncHandleWrite(NULL);
+    redisAsyncHandleTimeout(NULL);
+    redisAsyncDisconnect(NULL);
+    redisAsyncFree(NULL);
+}
+
+static void is_timeout(conn *c, int status) {
+    CHECK_INT(status, REDIS_ERR);
+    CHECK_INT(c->ac->err, REDIS_ERR_TIMEOUT);
+}
+
+TEST(defects_async, the_oldest_unanswered_command_decides_when_to_time_out, "159") {
+    conn c;
+    conn_up_with(&c, 0, 300);
+    c.on_disconnect = is_timeout;
+    double start = test_now(), next = start;
+    /* The server is dead; commands go on being queued. */
+    while (c.ac != NULL && test_now() < start + 15) {
+        if (test_now() >= next) {
+            ask(&c, "a", "PING");
+            next += 0.1;
+        }
+        conn_step(&c, 20);
+    }
+    CHECK(c.ac == NULL);
+    CHECK_INT(c.disconnects, 1);
+    double took = test_now() - start;
+    CHECK(took >= 0.29);
+    CHECK(took < 10);
+    conn_done(&c);
+}
+
+TEST(defects_async, messages_do_not_keep_a_lost_reply_from_timing_out, "159") {
+    conn c;
+    conn_up_with(&c, 0, 300);
+    c.on_disconnect = is_timeout;
+    ask(&c, "s", "SUBSCRIBE ch");
+    flush(&c);
+    serve(&c, ">3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n");
+    ask(&c, "lost", "GET k");
+    double start = test_now(), next = start;
+    while (c.ac != NULL && test_now() < start + 15) {
+        if (test_now() >= next) {
+            hand_send_str(c.server, ">3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nm\r\n");
+            next += 0.1;
+        }
+        conn_step(&c, 20);
+    }
+    CHECK(c.ac == NULL);
+    CHECK_INT(c.disconnects, 1);
+    CHECK(test_now() - start < 10);
+    conn_done(&c);
+}
+
+TEST(defects_async, an_early_timer_does_not_end_a_connection_and_is_set_again, "141") {
+    conn c;
+    conn_up_with(&c, 0, 300);
+    ask(&c, "a", "PING");
+    flush(&c);
+    c.due = 0;
+    redisAsyncHandleTimeout(c.ac);      /* a connect timer that was set long ago, say */
+    CHECK_LOG("");
+    CHECK(c.ac != NULL);
+    CHECK_INT(c.ac->err, 0);
+    CHECK(c.due != 0);
+    expire(&c);
+    CHECK_LOG("a:NULL disconnect=-1");
+    conn_done(&c);
+}
+
+TEST(defects_async, an_answered_command_does_not_time_out_its_successor, "159") {
+    conn c;
+    conn_up_with(&c, 0, 400);
+    ask(&c, "a", "PING");
+    flush(&c);
+    test_sleep_ms(250);
+    ask(&c, "b", "PING");
+    flush(&c);
+    serve(&c, "+PONG\r\n");
+    CHECK_LOG("a:+PONG");
+    test_sleep_ms(250);                 /* 500 ms since a, 250 since b */
+    c.due = 0;
+    redisAsyncHandleTimeout(c.ac);
+    CHECK_LOG("");
+    CHECK(c.ac != NULL);
+    serve(&c, "+PONG\r\n");
+    CHECK_LOG("b:+PONG");
+    conn_done(&c);
+}
+
+static void fires_connected(const redisAsyncContext *ac, int status) {
+    conn *c = ac->data;
+    c->connects++;
+    note("connected=%d", status);
+}
+
+TEST(defects_async, a_connect_callback_set_before_the_adapter_is_attached_fires, "147") {
+    char path[108];
+    conn c;
+    conn_zero(&c);
+    c.listener = hand_listen_unix(path, sizeof(path), 8);
+    c.ac = redisAsyncConnectUnix(path);
+    c.ac->data = &c;
+    CHECK_INT(redisAsyncSetConnectCallback(c.ac, fires_connected), REDIS_OK);
+    conn_hooks(&c);
+    /* The next call that reaches the library makes up for the request. */
+    CHECK_INT(redisAsyncSetDisconnectCallback(c.ac, fires_connected), REDIS_OK);
+    CHECK(c.writing);
+    flush(&c);
+    CHECK_LOG("connected=0");
+    redisAsyncFree(c.ac);
+    c.ac = NULL;
+    c.connects = c.datas = c.privdatas = 1;
+    conn_done(&c);
+}
+
+TEST(defects_async, a_connect_callback_set_before_the_poll_adapter_is_attached_fires, "147") {
+    conn c;
+    conn_zero(&c);
+    c.ac = redisAsyncConnectUnix(live_unix());
+    c.ac->data = &c;
+    CHECK_INT(redisAsyncSetConnectCallback(c.ac, fires_connected), REDIS_OK);
+    CHECK_INT(redisAsyncSetDisconnectCallback(c.ac, fires_connected), REDIS_OK);
+    CHECK_INT(redisPollAttach(c.ac), REDIS_OK);
+    for (double end = test_now() + 5; c.connects == 0 && test_now() < end;) {
+        if (redisPollTick(c.ac, 0.1) == 0) test_sleep_ms(1);
+    }
+    CHECK_LOG("connected=0");
+    redisAsyncFree(c.ac);
+    c.ac = NULL;
+    c.connects = c.datas = c.privdatas = 1;
+    conn_done(&c);
+}
+
+static void accepted_or_undone(const char *command) {
+    for (size_t k = 1; ; k++) {
+        conn c;
+        conn_up(&c);
+        ask(&c, "a", "GET a");
+        size_t before = sdslen(c.ac->c.obuf), n = list_length(&c.ac->replies);
+        int flags = c.ac->c.flags;
+        alloc_fail_at(k);
+        int status = ask_try(&c, "b", command, test_printf("%020000d", 1));
+        size_t failures = alloc_failures();
+        alloc_fail_never();
+        if (failures == 0) {
+            CHECK_INT(status, REDIS_OK);
+            conn_done(&c);
+            return;
+        }
+        if (status == REDIS_ERR) {
+            CHECK_INT(c.ac->err, REDIS_ERR_OOM);
+            CHECK_STR(c.ac->errstr, "Out of memory");
+            CHECK_UINT(sdslen(c.ac->c.obuf), before);
+            CHECK_UINT(list_length(&c.ac->replies), n);
+            CHECK_INT(list_length(sub_replies(c.ac)), 0);
+            CHECK_INT(c.ac->c.flags, flags);
+            redisAsyncFree(c.ac);
+            CHECK_LOG("a:NULL disconnect=0");
+        } else {
+            redisAsyncFree(c.ac);
+            CHECK_LOG_EITHER("a:NULL b:NULL disconnect=0", "a:NULL b:NULL b:NULL disconnect=0");
+        }
+        conn_done(&c);
+    }
+}
+
+TEST(defects_async, a_command_for_which_memory_runs_out_is_undone, "12") {
+    accepted_or_undone("GET %s");
+    accepted_or_undone("SUBSCRIBE ch %s");
+    accepted_or_undone("PSUBSCRIBE ch %s");
+    accepted_or_undone("SSUBSCRIBE ch %s");
+    accepted_or_undone("MONITOR %s");
+}
+
+/* ---- Sockets -------------------------------------------------------------------- */
+
+TEST(defects_async, a_full_unix_backlog_is_retried_without_spinning, "") {
+    struct timeval tv = {20, 0};
+    struct sockaddr_un sa;
+    redisOptions o = {0};
+    int filler[16], fillers = 0, handled = 0;
+    char path[108];
+    conn c;
+    conn_zero(&c);
+    c.listener = hand_listen_unix(path, sizeof(path), 0);
+    memset(&sa, 0, sizeof(sa));
+    sa.sun_family = AF_UNIX;
+    memcpy(sa.sun_path, path, strlen(path) + 1);
+    for (; fillers < 16; fillers++) {
+        filler[fillers] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        if (connect(filler[fillers], (struct sockaddr *)&sa, sizeof(sa)) != 0) break;
+    }
+    CHECK(fillers < 16);
+    o.connect_timeout = &tv;
+    REDIS_OPTIONS_SET_UNIX(&o, path);
+    conn_adopt(&c, redisAsyncConnectWithOptions(&o));
+    CHECK_INT(c.ac->err, 0);
+    ask(&c, "a", "PING");
+    for (double end = test_now() + 0.3; test_now() < end;) handled += conn_step(&c, 10);
+    CHECK_LOG("");
+    if (handled > 200) FAIL("%d events handled in 300 ms of waiting", handled);
+    for (int i = 0; i <= fillers; i++) close(filler[i]);
+    for (int i = 0; i < fillers; i++) close(hand_accept(c.listener));
+    PUMP_LOG(&c, "connect=0");
+    c.server = hand_accept(c.listener);
+    while (c.writing) conn_step(&c, 10);
+    serve(&c, "+PONG\r\n");
+    CHECK_LOG("a:+PONG");
+    conn_done(&c);
+}
+#endif
