@@ -89,7 +89,7 @@ lint:
 # Each test runs in a process of its own, so an error or a leak fails that test.
 valgrind: all
 	scripts/deps valgrind
-	TEST_TIMEOUT=600 TEST_WRAPPER="valgrind -q --trace-children=yes --error-exitcode=99 \
+	TEST_TIMEOUT=20 TEST_WRAPPER="valgrind -q --trace-children=yes --error-exitcode=99 \
 	    --leak-check=full --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=all \
 	    --num-callers=30" ctests/run --lib so
 
