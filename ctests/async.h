@@ -44,7 +44,7 @@ struct conn {
     void (*on_disconnect)(conn *c, int status);
     void (*on_hook)(conn *c, const char *name);
     const char *trigger;        /* for the test: the name a callback waits for */
-    int count;                  /* for the test */
+    int count, mine[2];         /* for the test */
 
     int connects, disconnects, cleanups, datas, privdatas, timers;
     int attached;
