@@ -185,13 +185,13 @@ typedef struct redisAsyncContext {
     struct sockaddr *saddr;
     size_t addrlen;
 
-    /* Subscriptions. `replies` are commands issued while subscribed, which wait as well;
-     * the tables are private. */
+    /* Subscriptions. `replies` are commands issued while subscribed, younger than those
+     * above; the tables are private. */
     struct {
         redisCallbackList replies;
         struct dict *channels;
         struct dict *patterns;
-        int pending_unsubs; /* replies to UNSUBSCRIBEs of what was not subscribed */
+        int pending_unsubs;
     } sub;
 
     /* Set by redisAsyncSetPushCallback. */
@@ -255,8 +255,12 @@ int redisAsyncSetTimeout(redisAsyncContext *ac, struct timeval tv);
 
 /* Ends the connection in good order: no new commands, those accepted are written, their
  * replies delivered, then it ends with onDisconnect(REDIS_OK). At once if nothing is
- * outstanding; subscriptions and MONITOR are not waited for. Inside a callback it begins
- * when that returns. The context is freed at the end, REDIS_OPT_NOAUTOFREE or not. */
+ * outstanding; the end of subscriptions and of MONITOR is not waited for. Inside a
+ * callback it begins when that returns. The context is freed at the end, with
+ * REDIS_OPT_NOAUTOFREE too.
+ *
+ * While connecting, with nothing outstanding, onConnect(REDIS_ERR) takes its place, and
+ *   REDIS_ERR_OTHER  `Disconnected before the connection was up` */
 void redisAsyncDisconnect(redisAsyncContext *ac);
 
 /* Ends the connection now. Commands not written yet are not; all callbacks run with NULL;
@@ -269,7 +273,16 @@ void redisAsyncFree(redisAsyncContext *ac);
  * The context may be gone when one of these returns. Inside a callback of the same context
  * they do nothing: a nested event loop is harmless. Unlike hiredis, which aborts. */
 
-/* The socket is readable, writable. The first of either finishes connecting. */
+/* The socket is readable, writable. The first of either finishes connecting. Replies are
+ * delivered, commands written; what fails ends the connection with
+ *   the errors of connecting, redisBufferRead and redisBufferWrite (hiredis.h)
+ *   REDIS_ERR_PROTOCOL
+ *     the texts of redisReaderGetReply (read.h)
+ *     `Protocol error, got a reply that no command is waiting for`
+ *     `Protocol error, malformed pub/sub frame`
+ *   REDIS_ERR_OTHER
+ *     the text of an error reply that no command is waiting for, such as
+ *     `ERR max number of clients reached` */
 void redisAsyncHandleRead(redisAsyncContext *ac);
 void redisAsyncHandleWrite(redisAsyncContext *ac);
 
@@ -289,19 +302,22 @@ void redisAsyncWrite(redisAsyncContext *ac);
  * Queue one command; `fn` gets its reply with `privdata`, which the library does not look
  * at. With `fn` NULL the reply is dropped.
  *
- * SUBSCRIBE and PSUBSCRIBE keep `fn` for each channel or pattern. It gets the confirmation,
- * every message, and the confirmation of UNSUBSCRIBE or PUNSUBSCRIBE as the last; to
- * subscribe again replaces it. UNSUBSCRIBE and PUNSUBSCRIBE have no callback of their own,
- * and are refused while nothing is subscribed. In RESP2 a subscribed connection takes few
- * other commands; in RESP3 (HELLO 3) all.
+ * SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE keep `fn` for each name they give. It gets the
+ * confirmation, every message, and as the last the confirmation of UNSUBSCRIBE,
+ * PUNSUBSCRIBE or SUNSUBSCRIBE; subscribing again replaces it. When the server refuses,
+ * it gets the error, and other subscriptions go on. The commands that unsubscribe have no
+ * callback of their own. In RESP2 a subscribed connection takes few other commands; in
+ * RESP3 (HELLO 3) all. The pushes of SSUBSCRIBE with `fn` NULL go to push_cb.
  * https://redis.io/docs/latest/develop/interact/pubsub/
  *
- * MONITOR keeps `fn` for its reply and for every line that follows.
+ * MONITOR keeps `fn` for its reply and for every line that follows. RESET, once answered,
+ * has ended MONITOR and all subscriptions: their callbacks get NULL. Unlike hiredis, each
+ * reply finds its command in all of these states, errors too.
  *
  * REDIS_ERR: the command is not queued and `fn` will not be called:
  *   - the context is ending, by redisAsyncDisconnect, redisAsyncFree or an error;
  *   - the command cannot be made of the format or the arguments, see hiredis.h;
- *   - UNSUBSCRIBE or PUNSUBSCRIBE, and nothing is subscribed;
+ *   - UNSUBSCRIBE, PUNSUBSCRIBE or SUNSUBSCRIBE, and nothing is subscribed;
  *   - memory ran out: REDIS_ERR_OOM, `Out of memory`. The connection goes on. */
 
 /* By format, see redisFormatCommand. */

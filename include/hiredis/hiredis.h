@@ -158,7 +158,8 @@ void freeReplyObject(void *reply);
 /* Stores the command in `*target`: one block with a NUL behind the command, for
  * redisFreeCommand. Returns its length without the NUL; `*target` stays as it was when
  * the result is negative:
- *   -1  no memory, more than INT_MAX bytes, or `target` NULL
+ *   -1  no memory, more than INT_MAX bytes, NULL for a %s or a %b that is not empty, or for
+ *       `target` or `format`
  *   -2  a conversion that does not exist (redisFormatCommand returns -1 for it too) */
 int redisvFormatCommand(char **target, const char *format, va_list ap);
 int redisFormatCommand(char **target, const char *format, ...);
