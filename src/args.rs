@@ -53,7 +53,6 @@ impl Number {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_types)]
 pub(crate) mod tests {
     use super::*;
 

@@ -125,4 +125,106 @@ sds hirs_sdscatfmt(sds s, const char *fmt, ...) {
 
 /* hiredis.h */
 
+__typeof__(redisvFormatCommand) hirs_redisvFormatCommand;
+__typeof__(redisFormatCommand) hirs_redisFormatCommand;
+__typeof__(redisvAppendCommand) hirs_redisvAppendCommand;
+__typeof__(redisAppendCommand) hirs_redisAppendCommand;
+__typeof__(redisvCommand) hirs_redisvCommand;
+__typeof__(redisCommand) hirs_redisCommand;
+
+/* In variadic.rs. */
+int hirs_format_args(char **target, const char *format, struct hirs_args *args);
+int hirs_append_args(redisContext *c, const char *format, struct hirs_args *args);
+void *hirs_command_args(redisContext *c, const char *format, struct hirs_args *args);
+
+int hirs_redisvFormatCommand(char **target, const char *format, va_list ap) {
+    struct hirs_args args;
+    int len;
+
+    take(&args, ap);
+    len = hirs_format_args(target, format, &args);
+    release(&args);
+    return len;
+}
+
+int hirs_redisFormatCommand(char **target, const char *format, ...) {
+    va_list ap;
+    int len;
+
+    va_start(ap, format);
+    len = hirs_redisvFormatCommand(target, format, ap);
+    va_end(ap);
+    /* Here every failure is -1. */
+    return len < 0 ? -1 : len;
+}
+
+int hirs_redisvAppendCommand(redisContext *c, const char *format, va_list ap) {
+    struct hirs_args args;
+    int status;
+
+    take(&args, ap);
+    status = hirs_append_args(c, format, &args);
+    release(&args);
+    return status;
+}
+
+int hirs_redisAppendCommand(redisContext *c, const char *format, ...) {
+    va_list ap;
+    int status;
+
+    va_start(ap, format);
+    status = hirs_redisvAppendCommand(c, format, ap);
+    va_end(ap);
+    return status;
+}
+
+void *hirs_redisvCommand(redisContext *c, const char *format, va_list ap) {
+    struct hirs_args args;
+    void *reply;
+
+    take(&args, ap);
+    reply = hirs_command_args(c, format, &args);
+    release(&args);
+    return reply;
+}
+
+void *hirs_redisCommand(redisContext *c, const char *format, ...) {
+    va_list ap;
+    void *reply;
+
+    va_start(ap, format);
+    reply = hirs_redisvCommand(c, format, ap);
+    va_end(ap);
+    return reply;
+}
+
 /* async.h */
+
+__typeof__(redisvAsyncCommand) hirs_redisvAsyncCommand;
+__typeof__(redisAsyncCommand) hirs_redisAsyncCommand;
+
+/* In variadic.rs. */
+int hirs_async_command_args(redisAsyncContext *ac, redisCallbackFn *fn, void *privdata, const char *format,
+                            struct hirs_args *args);
+
+int hirs_redisvAsyncCommand(redisAsyncContext *ac, redisCallbackFn *fn, void *privdata, const char *format,
+                            va_list ap) {
+    struct hirs_args args;
+    int status;
+
+    take(&args, ap);
+    status = hirs_async_command_args(ac, fn, privdata, format, &args);
+    release(&args);
+    return status;
+}
+
+int hirs_redisAsyncCommand(redisAsyncContext *ac, redisCallbackFn *fn, void *privdata, const char *format,
+                           ...) {
+    va_list ap;
+    int status;
+
+    va_start(ap, format);
+    status = hirs_redisvAsyncCommand(ac, fn, privdata, format, ap);
+    va_end(ap);
+    return status;
+}

@@ -5,11 +5,17 @@
 //! back with the arguments as `hirs_args`, to a function here that C alone can see.
 
 use core::arch::{global_asm, naked_asm};
-use core::ffi::{CStr, c_char, c_double, c_int, c_long, c_longlong};
+use core::ffi::{CStr, c_char, c_double, c_int, c_long, c_longlong, c_void};
+use core::ptr;
 
+use super::asynch::submit;
+use super::hiredis::{answer, on};
 use super::sds::give;
-use crate::abi::sds;
+use crate::abi::{REDIS_ERR, redisAsyncContext, redisCallbackFn, redisContext, sds};
 use crate::args::Args;
+use crate::ctx::Ctx;
+use crate::resp::format::{Formatted, Invalid};
+use crate::resp::write::Command;
 
 /// `struct hirs_args` of variadic.c.
 #[repr(C)]
@@ -76,14 +82,14 @@ macro_rules! jump {
     };
 }
 
-#[cfg(any(target_arch = "aarch64", target_arch = "arm", target_arch = "loongarch64"))]
+#[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
 macro_rules! jump {
     () => {
         "b {}"
     };
 }
 
-#[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
+#[cfg(target_arch = "riscv64")]
 macro_rules! jump {
     () => {
         "tail {}"
@@ -156,4 +162,93 @@ unsafe extern "C" fn hirs_sdscatfmt_args(s: sds, fmt: *const c_char, args: *mut 
 
 // hiredis.h
 
+export! {
+    redisvFormatCommand => hirs_redisvFormatCommand,
+    redisFormatCommand => hirs_redisFormatCommand,
+    redisvAppendCommand => hirs_redisvAppendCommand,
+    redisAppendCommand => hirs_redisAppendCommand,
+    redisvCommand => hirs_redisvCommand,
+    redisCommand => hirs_redisCommand,
+}
+
+hide! {
+    hirs_format_args,
+    hirs_append_args,
+    hirs_command_args,
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn hirs_format_args(
+    target: *mut *mut c_char,
+    format: *const c_char,
+    args: *mut hirs_args,
+) -> c_int {
+    // SAFETY: the caller's promise, see hiredis.h.
+    unsafe {
+        let Some(target) = target.as_mut() else { return -1 };
+        if format.is_null() {
+            return -1;
+        }
+        let command = match Formatted::new(CStr::from_ptr(format), &mut Taken(args)) {
+            Ok(command) => command,
+            Err(Invalid::Format) => return -2,
+            Err(_) => return -1,
+        };
+        let Ok(len) = c_int::try_from(command.size()) else { return -1 };
+        let Ok(bytes) = command.to_block() else { return -1 };
+        *target = bytes;
+        len
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn hirs_append_args(
+    c: *mut redisContext,
+    format: *const c_char,
+    args: *mut hirs_args,
+) -> c_int {
+    // SAFETY: the caller's promise, see hiredis.h.
+    unsafe { on(c, |c| c.append_format(format, &mut Taken(args))) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn hirs_command_args(
+    c: *mut redisContext,
+    format: *const c_char,
+    args: *mut hirs_args,
+) -> *mut c_void {
+    // SAFETY: the caller's promise, see hiredis.h.
+    unsafe {
+        let Some(c) = Ctx::from_raw(c) else { return ptr::null_mut() };
+        answer(c, c.append_format(format, &mut Taken(args)))
+    }
+}
+
 // async.h
+
+export! {
+    redisvAsyncCommand => hirs_redisvAsyncCommand,
+    redisAsyncCommand => hirs_redisAsyncCommand,
+}
+
+hide! {
+    hirs_async_command_args,
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn hirs_async_command_args(
+    ac: *mut redisAsyncContext,
+    fn_: Option<redisCallbackFn>,
+    privdata: *mut c_void,
+    format: *const c_char,
+    args: *mut hirs_args,
+) -> c_int {
+    // SAFETY: the caller's promise, see async.h.
+    unsafe {
+        if format.is_null() {
+            return REDIS_ERR;
+        }
+        let Ok(command) = Formatted::new(CStr::from_ptr(format), &mut Taken(args)) else { return REDIS_ERR };
+        submit(ac, fn_, privdata, &command)
+    }
+}

@@ -104,7 +104,6 @@ impl Sds {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_types)]
 mod tests {
     use super::*;
 

@@ -155,7 +155,6 @@ fn hex_digit(value: u8) -> u8 {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_types)]
 mod tests {
     use super::*;
     use crate::args::Number::{Int, LongLong};

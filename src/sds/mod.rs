@@ -90,6 +90,11 @@ impl Sds {
         Ok(s)
     }
 
+    /// An empty string with room for `capacity` bytes.
+    pub(crate) fn with_capacity(capacity: usize) -> Result<Sds, OutOfMemory> {
+        Sds::with_room(Kind::growable(capacity), capacity)
+    }
+
     /// An empty string with exactly this header and capacity.
     fn with_room(kind: Kind, capacity: usize) -> Result<Sds, OutOfMemory> {
         let size = capacity.checked_add(kind.header() + 1).ok_or(OutOfMemory)?;

@@ -213,7 +213,6 @@ fn each<'a>(parts: impl Iterator<Item = &'a [u8]>, separator: &[u8], mut put: im
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_types)]
 mod tests {
     use super::*;
 

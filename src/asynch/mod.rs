@@ -1,0 +1,725 @@
+//! The asynchronous client: commands with callbacks, driven by an event loop.
+//!
+//! The program's event loop calls in when the descriptor is ready (`handle_read`,
+//! `handle_write`) or its timer fires; commands are appended to the output at once and
+//! their callbacks queued in the order of the replies.
+//!
+//! Whatever calls the program may find the context marked afterwards. FREEING means
+//! that nothing but `free` may follow, DISCONNECTING that no commands are accepted
+//! and that the end comes when nothing is owed. Who looks at the flags after which call:
+//!
+//! | called | looks |
+//! |---|---|
+//! | reply callbacks, push callback | `after_callback`, through `deliver` |
+//! | callbacks with a NULL reply | `free`, `end`: the context is ending already |
+//! | onConnect | `established`, `connect_failed`, `handle_timeout` |
+//! | onDisconnect | `end`, `free`: nothing but the memory is left |
+//! | event loop hooks, dataCleanup | nobody: they must not call back (async.h) |
+
+mod frame;
+pub(crate) mod handle;
+mod pubsub;
+mod queue;
+mod table;
+
+use core::ffi::{c_int, c_void};
+use core::mem::size_of;
+use core::ptr;
+
+use self::frame::{Event, Frame, frame, is_monitor_line, kind_of};
+use self::handle::Ac;
+use self::pubsub::{Head, Kind, Pubsub};
+use self::queue::{Node, Queue, Tag};
+use crate::abi::*;
+use crate::alloc::{self, OutOfMemory};
+use crate::context;
+use crate::ctx::Ctx;
+use crate::net::{connect, option};
+use crate::resp::read::Reader;
+use crate::resp::write::{self, Command};
+use crate::sys;
+
+pub(crate) use self::queue::Callback;
+
+/// The command was not accepted; its callback will not be called.
+#[derive(Debug)]
+pub(crate) struct Refused;
+
+/// Whether the context is still there after something that may have ended it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[must_use]
+enum Life {
+    Goes,
+    Ended,
+}
+
+/// Makes an asynchronous context and starts to connect it. `None` when there is no
+/// memory for one or the type is unknown.
+///
+/// # Safety
+/// As for `context::connect_with_options`.
+pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> {
+    let own = redisOptions {
+        options: options.options | REDIS_OPT_NONBLOCK | REDIS_OPT_NO_PUSH_AUTOFREE,
+        push_cb: None,
+        ..*options
+    };
+    // SAFETY: the caller's promise.
+    let c = unsafe { context::connect_with_options(&own) }?;
+    let Ok(ac) = widen(c) else {
+        c.free();
+        return None;
+    };
+    // SAFETY: a new context.
+    unsafe { (*ac.as_ptr()).push_cb = options.async_push_cb };
+    ac.mirror_error();
+    Some(ac)
+}
+
+/// Turns a context into the first part of an asynchronous one.
+fn widen(c: Ctx) -> Result<Ac, OutOfMemory> {
+    let pubsub = Pubsub::create()?;
+    // SAFETY: a context is a block of its own; what follows it is filled before use.
+    unsafe {
+        let raw =
+            alloc::realloc(c.as_ptr().cast(), size_of::<redisAsyncContext>()).cast::<redisAsyncContext>();
+        let Some(ac) = Ac::from_raw(raw) else {
+            Pubsub::free(pubsub.as_ptr());
+            return Err(OutOfMemory);
+        };
+        let tail = size_of::<redisAsyncContext>() - size_of::<redisContext>();
+        ptr::write_bytes(raw.cast::<u8>().add(size_of::<redisContext>()), 0, tail);
+        (*raw).sub.channels = pubsub.as_ptr().cast();
+        (*raw).sub.patterns = pubsub.as_ptr().cast();
+        // Connected it is once the event loop has seen it.
+        ac.clear(REDIS_CONNECTED);
+        Ok(ac)
+    }
+}
+
+impl Ac {
+    fn pubsub<'a>(self) -> &'a mut Pubsub {
+        // SAFETY: every context has one behind `channels`. Callers use the reference for one
+        // call that runs no user code.
+        unsafe { &mut *(*self.as_ptr()).sub.channels.cast() }
+    }
+
+    fn replies(self) -> Queue {
+        // SAFETY: a list of a live context.
+        unsafe { Queue::new(&raw mut (*self.as_ptr()).replies) }
+    }
+
+    /// Commands that were sent while subscribed. All of them are younger than the
+    /// ones in `replies`.
+    fn sub_replies(self) -> Queue {
+        // SAFETY: a list of a live context.
+        unsafe { Queue::new(&raw mut (*self.as_ptr()).sub.replies) }
+    }
+
+    /// The list with the oldest regular command.
+    fn oldest(self) -> Queue {
+        if self.replies().is_empty() { self.sub_replies() } else { self.replies() }
+    }
+
+    /// Commands are no longer accepted.
+    fn is_closing(self) -> bool {
+        self.has(REDIS_DISCONNECTING | REDIS_FREEING)
+    }
+
+    /// The server owes an answer, or there is something to send to it.
+    fn is_pending(self) -> bool {
+        !self.replies().is_empty()
+            || !self.sub_replies().is_empty()
+            || self.pubsub().confirmations() > 0
+            || self.ctx().has_output()
+    }
+}
+
+// Commands
+
+/// Sends a command, and calls `callback` with its reply.
+pub(crate) fn submit(ac: Ac, callback: Callback, command: &impl Command) -> Result<(), Refused> {
+    if ac.is_closing() || ac.ctx().err() != 0 {
+        return Err(Refused);
+    }
+    let output = ac.ctx().reserve(command.size()).map_err(|oom| out_of_memory(ac, oom))?;
+    output.put(command);
+    // SAFETY: just written; nothing changes it before `commit`.
+    let bytes = unsafe { output.bytes() };
+    let Some(name) = write::args(command, bytes).next() else { return Err(Refused) };
+    let names = || write::args(command, bytes).skip(1);
+    match Verb::of(name) {
+        Verb::Subscribe(kind) if names().next().is_some() => subscribe(ac, kind, names, callback),
+        Verb::Unsubscribe(_) if !ac.has(REDIS_SUBSCRIBED) => return Err(Refused),
+        Verb::Unsubscribe(kind) => unsubscribe(ac, kind, names),
+        Verb::Tagged(tag) => regular(ac, callback, tag),
+        Verb::Subscribe(_) | Verb::Other => regular(ac, callback, Tag::Plain),
+    }
+    .map_err(|oom| out_of_memory(ac, oom))?;
+    output.commit();
+    ac.want_write();
+    Ok(())
+}
+
+fn out_of_memory(ac: Ac, oom: OutOfMemory) -> Refused {
+    ac.ctx().out_of_memory(oom);
+    ac.mirror_error();
+    Refused
+}
+
+/// What a command does to the order of replies.
+enum Verb {
+    Subscribe(Kind),
+    Unsubscribe(Kind),
+    Tagged(Tag),
+    Other,
+}
+
+impl Verb {
+    fn of(name: &[u8]) -> Verb {
+        let is = |verb: &[u8]| name.eq_ignore_ascii_case(verb);
+        match name.len() {
+            5 if is(b"HELLO") => Verb::Tagged(Tag::Hello),
+            5 if is(b"RESET") => Verb::Tagged(Tag::Reset),
+            7 if is(b"MONITOR") => Verb::Tagged(Tag::Monitor),
+            9 if is(b"SUBSCRIBE") => Verb::Subscribe(Kind::Channel),
+            10 if is(b"PSUBSCRIBE") => Verb::Subscribe(Kind::Pattern),
+            10 if is(b"SSUBSCRIBE") => Verb::Subscribe(Kind::Shard),
+            11 if is(b"UNSUBSCRIBE") => Verb::Unsubscribe(Kind::Channel),
+            12 if is(b"PUNSUBSCRIBE") => Verb::Unsubscribe(Kind::Pattern),
+            12 if is(b"SUNSUBSCRIBE") => Verb::Unsubscribe(Kind::Shard),
+            _ => Verb::Other,
+        }
+    }
+}
+
+/// Queues the callback of a command with one reply.
+#[inline]
+fn regular(ac: Ac, callback: Callback, tag: Tag) -> Result<(), OutOfMemory> {
+    let node = Node::new(callback, tag)?;
+    if !ac.has(REDIS_SUBSCRIBED) {
+        ac.replies().push(node);
+        return Ok(());
+    }
+    if let Err(oom) = ac.pubsub().regular_sent() {
+        node.free();
+        return Err(oom);
+    }
+    ac.sub_replies().push(node);
+    Ok(())
+}
+
+fn subscribe<'a, I: Iterator<Item = &'a [u8]>>(
+    ac: Ac,
+    kind: Kind,
+    names: impl Fn() -> I,
+    callback: Callback,
+) -> Result<(), OutOfMemory> {
+    let regular = ac.replies().count() + ac.sub_replies().count();
+    ac.pubsub().subscribe(kind, names, callback, regular)?;
+    ac.set(REDIS_SUBSCRIBED);
+    Ok(())
+}
+
+fn unsubscribe<'a, I: Iterator<Item = &'a [u8]>>(
+    ac: Ac,
+    kind: Kind,
+    names: impl Fn() -> I,
+) -> Result<(), OutOfMemory> {
+    let regular = ac.replies().count() + ac.sub_replies().count();
+    ac.pubsub().unsubscribe(kind, names, regular)?;
+    show_unsubscriptions(ac);
+    Ok(())
+}
+
+fn show_unsubscriptions(ac: Ac) {
+    let n = c_int::try_from(ac.pubsub().unsubscriptions()).unwrap_or(c_int::MAX);
+    // SAFETY: a live context.
+    unsafe { (*ac.as_ptr()).sub.pending_unsubs = n };
+}
+
+// Replies
+
+/// Hands out every reply that the reader has.
+pub(crate) fn process_callbacks(ac: Ac) {
+    loop {
+        let Ok(reply) = ac.ctx().reply_from_reader() else { return disconnect(ac) };
+        if reply.is_null() {
+            break;
+        }
+        if deliver(ac, reply) == Life::Ended {
+            return;
+        }
+    }
+    disconnect_if_done(ac);
+}
+
+/// Ends a context that is to be disconnected and is owed nothing any more.
+fn disconnect_if_done(ac: Ac) {
+    if ac.has(REDIS_DISCONNECTING) && !ac.is_pending() {
+        disconnect(ac);
+    }
+}
+
+#[inline]
+fn deliver(ac: Ac, reply: *mut c_void) -> Life {
+    if !ac.ctx().reader().is_some_and(Reader::is_native) {
+        // The program's own objects: nothing to look at but their number.
+        return answer(ac, reply);
+    }
+    let parsed = reply.cast::<redisReply>();
+    // SAFETY: a native reader makes redisReply objects.
+    if unsafe { (*parsed).r#type } == REDIS_REPLY_PUSH {
+        ac.set(REDIS_SUPPORTS_PUSH);
+        return push(ac, parsed);
+    }
+    if ac.has(REDIS_SUBSCRIBED | REDIS_MONITORING) {
+        return ordered(ac, parsed);
+    }
+    answer(ac, reply)
+}
+
+/// Calls back, unless there is nobody to call, and frees the reply unless that is the
+/// program's business.
+#[inline]
+fn call(ac: Ac, callback: Callback, reply: *mut c_void) -> Life {
+    match callback.f {
+        Some(f) => {
+            ac.call_reply(f, reply, callback.privdata);
+            if !ac.has(REDIS_NO_AUTO_FREE_REPLIES) {
+                ac.ctx().drop_reply(reply);
+            }
+            after_callback(ac)
+        }
+        None => ignore(ac, reply),
+    }
+}
+
+fn ignore(ac: Ac, reply: *mut c_void) -> Life {
+    ac.ctx().drop_reply(reply);
+    Life::Goes
+}
+
+#[inline]
+fn after_callback(ac: Ac) -> Life {
+    if ac.has(REDIS_FREEING) {
+        free(ac);
+        return Life::Ended;
+    }
+    Life::Goes
+}
+
+/// Gives a reply to the oldest regular command.
+#[inline]
+fn answer(ac: Ac, reply: *mut c_void) -> Life {
+    let oldest = ac.oldest();
+    let tag = oldest.front_tag();
+    let Some(callback) = oldest.shift() else { return unexpected(ac, reply) };
+    if ac.has(REDIS_SUBSCRIBED) {
+        ac.pubsub().regular_received();
+    }
+    if tag != Tag::Plain {
+        return tagged(ac, tag, callback, reply);
+    }
+    call(ac, callback, reply)
+}
+
+/// A reply that nobody asked for ends the connection. If it is an error its text
+/// says why: too many clients, or loading.
+#[cold]
+fn unexpected(ac: Ac, reply: *mut c_void) -> Life {
+    let parsed = reply.cast::<redisReply>();
+    // SAFETY: a native reader makes redisReply objects; an error has a text.
+    unsafe {
+        let native = ac.ctx().reader().is_some_and(Reader::is_native);
+        if native && (*parsed).r#type == REDIS_REPLY_ERROR {
+            ac.ctx().c_error(REDIS_ERR_OTHER, "", (*parsed).str);
+        } else {
+            ac.ctx().fail(REDIS_ERR_PROTOCOL, "Protocol error, got a reply that no command is waiting for");
+        }
+    }
+    ac.ctx().drop_reply(reply);
+    disconnect(ac);
+    Life::Ended
+}
+
+#[cold]
+fn malformed(ac: Ac, reply: *mut redisReply) -> Life {
+    ac.ctx().fail(REDIS_ERR_PROTOCOL, "Protocol error, malformed pub/sub frame");
+    ac.ctx().drop_reply(reply.cast());
+    disconnect(ac);
+    Life::Ended
+}
+
+/// The reply to a command that changes the mode of the connection.
+fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
+    let parsed = reply.cast::<redisReply>();
+    let native = ac.ctx().reader().is_some_and(Reader::is_native);
+    // SAFETY: a native reader makes redisReply objects.
+    let kind = if native { unsafe { (*parsed).r#type } } else { REDIS_REPLY_ERROR };
+    match tag {
+        Tag::Monitor if kind == REDIS_REPLY_STATUS => {
+            ac.set(REDIS_MONITORING);
+            ac.pubsub().monitor = Some(callback);
+        }
+        Tag::Hello if kind == REDIS_REPLY_MAP => ac.pubsub().resp3 = true,
+        Tag::Hello if kind == REDIS_REPLY_ARRAY => {
+            ac.pubsub().resp3 = false;
+            ac.clear(REDIS_SUPPORTS_PUSH);
+        }
+        Tag::Reset if kind == REDIS_REPLY_STATUS => reset(ac),
+        _ => {}
+    }
+    call(ac, callback, reply)
+}
+
+/// The server is back to its initial state: whoever was subscribed or monitoring
+/// hears nothing more.
+fn reset(ac: Ac) {
+    ac.pubsub().resp3 = false;
+    ac.clear(REDIS_SUPPORTS_PUSH | REDIS_MONITORING);
+    loop {
+        let pubsub = ac.pubsub();
+        let Some(callback) = pubsub.monitor.take().or_else(|| pubsub.take_active()) else { break };
+        if let Some(f) = callback.f {
+            ac.call_reply(f, ptr::null_mut(), callback.privdata);
+        }
+    }
+    leave_if_idle(ac);
+}
+
+/// Goes back to plain request and reply once nothing is subscribed.
+fn leave_if_idle(ac: Ac) {
+    show_unsubscriptions(ac);
+    if ac.has(REDIS_SUBSCRIBED) && ac.pubsub().is_idle() {
+        ac.clear(REDIS_SUBSCRIBED);
+        ac.replies().take_all(ac.sub_replies());
+    }
+}
+
+/// A reply, not a push, on a connection that is subscribed or monitoring.
+fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
+    // SAFETY: a live reply.
+    let kind = unsafe { (*reply).r#type };
+    if ac.has(REDIS_MONITORING)
+        && let Some(monitor) = ac.pubsub().monitor
+        // SAFETY: a live reply.
+        && unsafe { is_monitor_line(reply) }
+    {
+        return call(ac, monitor, reply.cast());
+    }
+    let head = ac.pubsub().head();
+    // In RESP2 messages are arrays like others: they can come only while the server has
+    // confirmed a subscription, or is about to.
+    if kind == REDIS_REPLY_ARRAY
+        && !(ac.pubsub().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
+        && (head != Head::Regular || ac.pubsub().is_listening())
+        // SAFETY: a live reply.
+        && unsafe { kind_of(reply) }.is_some()
+    {
+        return event(ac, reply);
+    }
+    if kind == REDIS_REPLY_ERROR && head != Head::Regular {
+        let callback = ac.pubsub().refused();
+        leave_if_idle(ac);
+        return match callback {
+            Some(callback) => call(ac, callback, reply.cast()),
+            None => ignore(ac, reply.cast()),
+        };
+    }
+    answer(ac, reply.cast())
+}
+
+/// A push: pub/sub if there are subscriptions and it looks like that, anything else
+/// for the push callback.
+fn push(ac: Ac, reply: *mut redisReply) -> Life {
+    // SAFETY: a live reply.
+    if ac.has(REDIS_SUBSCRIBED) && unsafe { kind_of(reply) }.is_some() {
+        return event(ac, reply);
+    }
+    spontaneous(ac, reply)
+}
+
+fn spontaneous(ac: Ac, reply: *mut redisReply) -> Life {
+    ac.call_push(reply.cast());
+    ac.ctx().drop_reply(reply.cast());
+    after_callback(ac)
+}
+
+/// A message, or news about a subscription.
+fn event(ac: Ac, reply: *mut redisReply) -> Life {
+    // SAFETY: a live reply; the name in the frame is used before user code runs.
+    let Some(Frame { event, kind, name }) = (unsafe { frame(reply) }) else { return malformed(ac, reply) };
+    let pubsub = ac.pubsub();
+    let callback = match (event, name) {
+        (Event::Unsubscribe, name) => pubsub.unsubscribed(kind, name),
+        (Event::Subscribe, Some(name)) => pubsub.confirm(kind, name).map(callback_of),
+        (Event::Message, Some(name)) => pubsub.find(kind, name).map(callback_of),
+        (_, None) => return malformed(ac, reply),
+    };
+    leave_if_idle(ac);
+    // SAFETY: a live reply.
+    let is_push = unsafe { (*reply).r#type } == REDIS_REPLY_PUSH;
+    match callback {
+        // Programs that serve sharded pub/sub through the push callback subscribe without one.
+        Some(Callback { f: None, .. }) if kind == Kind::Shard && is_push => spontaneous(ac, reply),
+        Some(callback) => call(ac, callback, reply.cast()),
+        None => ignore(ac, reply.cast()),
+    }
+}
+
+fn callback_of(channel: ptr::NonNull<table::Channel>) -> Callback {
+    // SAFETY: a channel that was just found.
+    let channel = unsafe { channel.as_ref() };
+    Callback { f: channel.f, privdata: channel.privdata }
+}
+
+// Events
+
+/// Establishes the connection, if it is not yet; false when there is nothing to read
+/// or write for now or ever.
+fn is_up(ac: Ac) -> bool {
+    if ac.has(REDIS_IN_CALLBACK) || is_dead(ac) {
+        return false;
+    }
+    if ac.has(REDIS_CONNECTED) {
+        return true;
+    }
+    match connect::progress(ac.ctx()) {
+        Ok(true) => established(ac) == Life::Goes,
+        Ok(false) => false,
+        Err(error) => {
+            sys::set_errno(error);
+            // It takes the socket's error before that of connect.
+            let _ = option::check_socket_error(ac.ctx());
+            connect_failed(ac);
+            false
+        }
+    }
+}
+
+/// A context that the program keeps after its connection ended.
+fn is_dead(ac: Ac) -> bool {
+    ac.has(ENDED)
+}
+
+fn established(ac: Ac) -> Life {
+    ac.set(REDIS_CONNECTED);
+    ac.call_connect(REDIS_OK);
+    if after_callback(ac) == Life::Ended {
+        return Life::Ended;
+    }
+    if ac.has(REDIS_DISCONNECTING) && !ac.is_pending() {
+        disconnect(ac);
+        return Life::Ended;
+    }
+    Life::Goes
+}
+
+/// The connection does not come about; the error is set.
+fn connect_failed(ac: Ac) {
+    ac.set(REDIS_DISCONNECTING);
+    ac.mirror_error();
+    ac.call_connect(REDIS_ERR);
+    disconnect(ac);
+}
+
+pub(crate) fn handle_read(ac: Ac) {
+    if is_up(ac) {
+        // SAFETY: the contract of redisContextFuncs, see hiredis.h.
+        unsafe {
+            if let Some(async_read) = (*ac.as_ptr()).c.funcs.as_ref().and_then(|f| f.async_read) {
+                async_read(ac.as_ptr());
+            }
+        }
+    }
+}
+
+pub(crate) fn handle_write(ac: Ac) {
+    if is_up(ac) {
+        // SAFETY: the contract of redisContextFuncs, see hiredis.h.
+        unsafe {
+            if let Some(async_write) = (*ac.as_ptr()).c.funcs.as_ref().and_then(|f| f.async_write) {
+                async_write(ac.as_ptr());
+            }
+        }
+    }
+}
+
+/// What the default transport does when there is something to read.
+pub(crate) fn read(ac: Ac) {
+    if ac.ctx().buffer_read().is_err() {
+        return disconnect(ac);
+    }
+    ac.want_read();
+    process_callbacks(ac);
+}
+
+/// What the default transport does when it can write.
+pub(crate) fn write(ac: Ac) {
+    match ac.ctx().write_on() {
+        Err(_) => return disconnect(ac),
+        Ok(true) => ac.no_write(),
+        Ok(false) => ac.want_write(),
+    }
+    ac.want_read();
+    disconnect_if_done(ac);
+}
+
+pub(crate) fn handle_timeout(ac: Ac) {
+    if ac.has(REDIS_IN_CALLBACK) || is_dead(ac) {
+        return;
+    }
+    let connected = ac.has(REDIS_CONNECTED);
+    if connected {
+        // SAFETY: a live context; its timeout is NULL or a block of its own.
+        let tv = unsafe { (*ac.as_ptr()).c.command_timeout.as_ref() };
+        let limited = tv.is_some_and(|tv| tv.tv_sec != 0 || tv.tv_usec != 0);
+        if !limited || (ac.replies().is_empty() && ac.sub_replies().is_empty()) {
+            // Idle, or a timer from before the connection was up.
+            return;
+        }
+    }
+    if ac.ctx().err() == 0 {
+        ac.ctx().fail(REDIS_ERR_TIMEOUT, "Timeout");
+    }
+    if !connected {
+        return connect_failed(ac);
+    }
+    ac.set(REDIS_DISCONNECTING);
+    ac.mirror_error();
+    fail_queue(ac, ac.replies());
+    disconnect(ac);
+}
+
+// Settings
+
+pub(crate) fn set_connect_callback(
+    ac: Ac,
+    f: Option<redisConnectCallback>,
+    nc: Option<redisConnectCallbackNC>,
+) -> Result<(), Refused> {
+    // SAFETY: a live context.
+    unsafe {
+        let raw = ac.as_ptr();
+        if (*raw).onConnect.is_some() || (*raw).onConnectNC.is_some() {
+            return Err(Refused);
+        }
+        (*raw).onConnect = f;
+        (*raw).onConnectNC = nc;
+    }
+    // A connection that comes up can be written.
+    ac.want_write();
+    Ok(())
+}
+
+pub(crate) fn set_disconnect_callback(ac: Ac, f: Option<redisDisconnectCallback>) -> Result<(), Refused> {
+    // SAFETY: a live context.
+    let slot = unsafe { &mut (*ac.as_ptr()).onDisconnect };
+    if slot.is_some() {
+        return Err(Refused);
+    }
+    *slot = f;
+    Ok(())
+}
+
+pub(crate) fn set_timeout(ac: Ac, tv: timeval) -> Result<(), Refused> {
+    // SAFETY: a readable timeval.
+    if unsafe { option::store_command_timeout(ac.ctx(), &tv) }.is_err() {
+        ac.mirror_error();
+        return Err(Refused);
+    }
+    Ok(())
+}
+
+// The end
+
+/// Disconnects when everything accepted so far is answered; inside a callback, after it.
+pub(crate) fn request_disconnect(ac: Ac) {
+    ac.set(REDIS_DISCONNECTING);
+    ac.clear(REDIS_NO_AUTO_FREE);
+    if ac.has(REDIS_IN_CALLBACK) {
+        return;
+    }
+    if is_dead(ac) || ac.ctx().err() != 0 {
+        return free(ac);
+    }
+    if ac.is_pending() {
+        return;
+    }
+    if !ac.has(REDIS_CONNECTED) {
+        ac.ctx().fail(REDIS_ERR_OTHER, "Disconnected before the connection was up");
+        return connect_failed(ac);
+    }
+    disconnect(ac);
+}
+
+/// Frees the context; inside a callback, after it.
+pub(crate) fn request_free(ac: Ac) {
+    ac.set(REDIS_FREEING);
+    if !ac.has(REDIS_IN_CALLBACK) {
+        free(ac);
+    }
+}
+
+/// The connection is over, by an error or because nothing is owed any more. Frees the
+/// context unless the program keeps it.
+pub(crate) fn disconnect(ac: Ac) {
+    ac.set(REDIS_DISCONNECTING);
+    ac.mirror_error();
+    ac.cleanup();
+    if ac.has(REDIS_NO_AUTO_FREE) {
+        end(ac);
+        // A callback may have changed its mind.
+        if ac.has(REDIS_NO_AUTO_FREE) && !ac.has(REDIS_FREEING) {
+            return;
+        }
+    }
+    free(ac);
+}
+
+/// Tells everybody who waits that nothing comes, and that the connection is over. Does
+/// it once.
+fn end(ac: Ac) {
+    if is_dead(ac) {
+        return;
+    }
+    ac.set(ENDED);
+    if let Some(monitor) = ac.pubsub().monitor.take() {
+        fail(ac, monitor);
+    }
+    fail_queue(ac, ac.replies());
+    fail_queue(ac, ac.sub_replies());
+    while let Some(callback) = ac.pubsub().take_any() {
+        fail(ac, callback);
+    }
+    ac.cleanup();
+    if ac.has(REDIS_CONNECTED) {
+        let lost = ac.ctx().err() != 0 && !ac.has(REDIS_FREEING);
+        ac.call_disconnect(if lost { REDIS_ERR } else { REDIS_OK });
+    }
+}
+
+fn fail_queue(ac: Ac, queue: Queue) {
+    while let Some(callback) = queue.shift() {
+        fail(ac, callback);
+    }
+}
+
+fn fail(ac: Ac, callback: Callback) {
+    if let Some(f) = callback.f {
+        ac.call_reply(f, ptr::null_mut(), callback.privdata);
+    }
+}
+
+/// Ends the connection, if that is not done, and frees the context.
+fn free(ac: Ac) {
+    ac.mirror_error();
+    // Nothing more is accepted, whatever callbacks try.
+    ac.set(REDIS_DISCONNECTING);
+    end(ac);
+    ac.call_data_cleanup();
+    // SAFETY: a live context that nobody uses afterwards.
+    unsafe { Pubsub::free((*ac.as_ptr()).sub.channels.cast()) };
+    ac.ctx().free();
+}

@@ -1,0 +1,417 @@
+//! Subscriptions, and the order of what the server owes.
+//!
+//! As long as every command gets one reply, the public list of callbacks is all the
+//! order there is. A SUBSCRIBE gets one confirmation per channel instead, somewhere
+//! between the replies of its neighbours, and errors look the same for all. So from
+//! the first such command until the last of them is answered there is a second queue,
+//! `owed`: one entry per confirmation, and a count for the regular replies between.
+//! An incoming frame is matched with its head; messages never take anything off it.
+
+use core::hash::Hasher;
+use core::ptr::{self, NonNull};
+
+use siphasher::sip::SipHasher13;
+
+use super::queue::Callback;
+use super::table::{Channel, Table};
+use crate::alloc::{self, Buf, OutOfMemory};
+
+/// The three name spaces that Redis publishes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Channel = 0,
+    Pattern = 1,
+    Shard = 2,
+}
+
+/// One thing that the server owes, or a run of like things.
+#[derive(Clone, Copy)]
+enum Owed {
+    /// The replies to this many regular commands.
+    Replies(u32),
+    /// A confirmation; `last` of its command or not.
+    Subscribed { kind: Kind, last: bool, channel: *mut Channel },
+    /// A confirmation that a name, by its hash, is not subscribed to any longer.
+    Unsubscribed { kind: Kind, last: bool, hash: u32 },
+    /// One for each name that is subscribed to when the server gets there; a single
+    /// one without a name if there is none.
+    UnsubscribedAll { kind: Kind },
+}
+
+/// What the head of the queue is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// The reply to a regular command, if there is one waiting.
+    Regular,
+    /// The answer to a command that subscribes.
+    Subscribe,
+    /// The answer to a command that unsubscribes.
+    Unsubscribe,
+}
+
+/// What lies behind `sub.channels`.
+pub(crate) struct Pubsub {
+    tables: [Table; 3],
+    owed: Buf<Owed>,
+    /// Entries of `owed` that are done.
+    done: usize,
+    /// Entries of `owed` that are not `Replies`.
+    confirmations: usize,
+    /// Entries of `owed` for unsubscriptions.
+    unsubscriptions: usize,
+    /// Seed of the hash, drawn when the first name comes.
+    seed: Option<(u64, u64)>,
+    /// Who gets the lines of MONITOR.
+    pub(crate) monitor: Option<Callback>,
+    /// The server has agreed to RESP3.
+    pub(crate) resp3: bool,
+}
+
+impl Pubsub {
+    /// A new one on the heap, which its context owns.
+    pub(crate) fn create() -> Result<NonNull<Pubsub>, OutOfMemory> {
+        alloc::new(Pubsub {
+            tables: [const { Table::new() }; 3],
+            owed: Buf::new(),
+            done: 0,
+            confirmations: 0,
+            unsubscriptions: 0,
+            seed: None,
+            monitor: None,
+            resp3: false,
+        })
+    }
+
+    /// # Safety
+    /// `pubsub` came from `create` and is not used afterwards.
+    pub(crate) unsafe fn free(pubsub: *mut Pubsub) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            for table in &mut (*pubsub).tables {
+                table.free();
+            }
+            ptr::drop_in_place(pubsub);
+            alloc::free(pubsub.cast());
+        }
+    }
+
+    fn table(&mut self, kind: Kind) -> &mut Table {
+        let [channels, patterns, shards] = &mut self.tables;
+        match kind {
+            Kind::Channel => channels,
+            Kind::Pattern => patterns,
+            Kind::Shard => shards,
+        }
+    }
+
+    /// Hostile names must not be able to collide, so the hash is keyed.
+    fn hash(&mut self, name: &[u8]) -> u32 {
+        let (k0, k1) = *self.seed.get_or_insert_with(crate::sys::random);
+        let mut hasher = SipHasher13::new_with_keys(k0, k1);
+        hasher.write(name);
+        hasher.finish() as u32
+    }
+
+    /// The subscription to a name.
+    pub(crate) fn find(&mut self, kind: Kind, name: &[u8]) -> Option<NonNull<Channel>> {
+        if self.table(kind).is_empty() {
+            return None;
+        }
+        let hash = self.hash(name);
+        self.table(kind).find(hash, name)
+    }
+
+    /// Whether the server may send messages now, as far as its answers tell.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.tables.iter().any(|table| table.active() > 0)
+    }
+
+    /// Nothing is subscribed, and no confirmation is owed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.confirmations == 0 && self.tables.iter().all(Table::is_empty)
+    }
+
+    /// Confirmations that are owed.
+    pub(crate) fn confirmations(&self) -> usize {
+        self.confirmations
+    }
+
+    /// Those of them that are for unsubscriptions.
+    pub(crate) fn unsubscriptions(&self) -> usize {
+        self.unsubscriptions
+    }
+
+    fn front(&self) -> Option<Owed> {
+        self.owed.as_slice().get(self.done).copied()
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        match self.front() {
+            None | Some(Owed::Replies(_)) => Head::Regular,
+            Some(Owed::Subscribed { .. }) => Head::Subscribe,
+            Some(Owed::Unsubscribed { .. } | Owed::UnsubscribedAll { .. }) => Head::Unsubscribe,
+        }
+    }
+
+    /// Registers `callback` for the names that a command subscribes to. `regular`
+    /// commands wait for replies already. On failure nothing has changed.
+    pub(crate) fn subscribe<'a, I: Iterator<Item = &'a [u8]>>(
+        &mut self,
+        kind: Kind,
+        names: impl Fn() -> I,
+        callback: Callback,
+        regular: usize,
+    ) -> Result<(), OutOfMemory> {
+        let count = names().count();
+        self.open(count, regular)?;
+        if let Err(oom) = names().try_for_each(|name| self.prepare(kind, name)) {
+            names().for_each(|name| self.forget(kind, name));
+            self.close_if_done();
+            return Err(oom);
+        }
+        for (i, name) in names().enumerate() {
+            let Some(channel) = self.find(kind, name) else { continue };
+            let channel = channel.as_ptr();
+            // SAFETY: a channel of the table.
+            unsafe {
+                (*channel).f = callback.f;
+                (*channel).privdata = callback.privdata;
+                (*channel).pending = (*channel).pending.saturating_add(1);
+            }
+            self.push(Owed::Subscribed { kind, last: i + 1 == count, channel });
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is a channel for `name`.
+    fn prepare(&mut self, kind: Kind, name: &[u8]) -> Result<(), OutOfMemory> {
+        let hash = self.hash(name);
+        if self.table(kind).find(hash, name).is_none() {
+            self.table(kind).insert(hash, name)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the channel of a name again if nobody needs it.
+    fn forget(&mut self, kind: Kind, name: &[u8]) {
+        if let Some(channel) = self.find(kind, name) {
+            self.remove_if_over(kind, channel.as_ptr());
+        }
+    }
+
+    fn remove_if_over(&mut self, kind: Kind, channel: *mut Channel) {
+        // SAFETY: callers pass a channel of this kind's table.
+        unsafe {
+            if (*channel).is_over() {
+                self.table(kind).remove(channel);
+            }
+        }
+    }
+
+    /// Notes that a command unsubscribes from names, or from everything if it has
+    /// none. On failure nothing has changed.
+    pub(crate) fn unsubscribe<'a, I: Iterator<Item = &'a [u8]>>(
+        &mut self,
+        kind: Kind,
+        names: impl Fn() -> I,
+        regular: usize,
+    ) -> Result<(), OutOfMemory> {
+        let count = names().count();
+        self.open(count.max(1), regular)?;
+        if count == 0 {
+            self.push(Owed::UnsubscribedAll { kind });
+        }
+        for (i, name) in names().enumerate() {
+            let hash = self.hash(name);
+            self.push(Owed::Unsubscribed { kind, last: i + 1 == count, hash });
+        }
+        Ok(())
+    }
+
+    /// Makes room for so many confirmations, behind the regular replies owed so far.
+    fn open(&mut self, count: usize, regular: usize) -> Result<(), OutOfMemory> {
+        self.owed.reserve(count.checked_add(1).ok_or(OutOfMemory)?)?;
+        if self.owed.len() == 0 && regular > 0 {
+            self.push(Owed::Replies(u32::try_from(regular).unwrap_or(u32::MAX)));
+        }
+        Ok(())
+    }
+
+    /// Appends to the queue, in which there is room.
+    fn push(&mut self, owed: Owed) {
+        if !matches!(owed, Owed::Replies(_)) {
+            self.confirmations += 1;
+            self.unsubscriptions += usize::from(!matches!(owed, Owed::Subscribed { .. }));
+        }
+        // Cannot fail: `open` made the room.
+        let _ = self.owed.push(owed);
+    }
+
+    /// Notes that a regular command was sent.
+    pub(crate) fn regular_sent(&mut self) -> Result<(), OutOfMemory> {
+        if self.confirmations == 0 {
+            return Ok(());
+        }
+        match self.owed.as_mut_slice().last_mut() {
+            Some(Owed::Replies(n)) => *n = n.saturating_add(1),
+            _ => self.owed.push(Owed::Replies(1))?,
+        }
+        Ok(())
+    }
+
+    /// Notes that a regular reply was received. If the server answers out of turn, the
+    /// oldest regular command is served.
+    pub(crate) fn regular_received(&mut self) {
+        let done = self.done;
+        let replies = self.owed.as_mut_slice().iter_mut().enumerate().skip(done);
+        for (at, owed) in replies {
+            let Owed::Replies(n) = owed else { continue };
+            *n = n.saturating_sub(1);
+            if *n == 0 && at == done {
+                self.pop();
+            }
+            return;
+        }
+    }
+
+    /// The head of the queue is done.
+    fn pop(&mut self) {
+        if let Some(owed) = self.front()
+            && !matches!(owed, Owed::Replies(_))
+        {
+            self.confirmations -= 1;
+            self.unsubscriptions -= usize::from(!matches!(owed, Owed::Subscribed { .. }));
+        }
+        self.done += 1;
+        // Runs that were served out of turn.
+        while let Some(Owed::Replies(0)) = self.front() {
+            self.done += 1;
+        }
+        self.close_if_done();
+    }
+
+    /// Drops the queue once only regular replies are left in it, and what is done of it
+    /// once that is half.
+    fn close_if_done(&mut self) {
+        if self.confirmations == 0 {
+            self.owed = Buf::new();
+            self.done = 0;
+        } else if self.done > self.owed.len() / 2 {
+            self.owed.drop_front(self.done);
+            self.done = 0;
+        }
+    }
+
+    /// A name is confirmed. Gives the channel if that was what is owed next.
+    pub(crate) fn confirm(&mut self, kind: Kind, name: &[u8]) -> Option<NonNull<Channel>> {
+        let Some(Owed::Subscribed { kind: owed, channel, .. }) = self.front() else { return None };
+        // SAFETY: a channel lives while confirmations for it are owed.
+        if owed != kind || unsafe { Channel::name(channel) } != name {
+            return None;
+        }
+        self.pop();
+        // SAFETY: as above.
+        unsafe {
+            (*channel).pending = (*channel).pending.saturating_sub(1);
+            self.table(kind).set_active(channel, true);
+        }
+        NonNull::new(channel)
+    }
+
+    /// The server ended a subscription, asked to or not; without a name it had none to
+    /// end. Gives the callback to tell.
+    pub(crate) fn unsubscribed(&mut self, kind: Kind, name: Option<&[u8]>) -> Option<Callback> {
+        let hash = name.map(|name| self.hash(name));
+        let channel = name.and_then(|name| self.find(kind, name)).map(NonNull::as_ptr);
+        // SAFETY: a channel of the table.
+        let callback = channel.map(|channel| unsafe {
+            let callback = Callback { f: (*channel).f, privdata: (*channel).privdata };
+            self.table(kind).set_active(channel, false);
+            callback
+        });
+        match self.front() {
+            Some(Owed::Unsubscribed { kind: owed, hash: expected, .. })
+                if owed == kind && hash.is_none_or(|hash| hash == expected) =>
+            {
+                self.pop();
+            }
+            Some(Owed::UnsubscribedAll { kind: owed }) if owed == kind && self.table(kind).active() == 0 => {
+                self.pop();
+            }
+            _ => {}
+        }
+        if let Some(channel) = channel {
+            self.remove_if_over(kind, channel);
+        }
+        callback
+    }
+
+    /// The command at the head of the queue was refused: none of its confirmations
+    /// comes. Gives the callback to tell, if it was one that subscribes.
+    pub(crate) fn refused(&mut self) -> Option<Callback> {
+        let mut callback = None;
+        loop {
+            let last = match self.front() {
+                Some(Owed::Subscribed { kind, last, channel }) => {
+                    // SAFETY: a channel lives while confirmations for it are owed.
+                    unsafe {
+                        callback = Some(Callback { f: (*channel).f, privdata: (*channel).privdata });
+                        (*channel).pending = (*channel).pending.saturating_sub(1);
+                    }
+                    self.remove_if_over(kind, channel);
+                    last
+                }
+                Some(Owed::Unsubscribed { last, .. }) => last,
+                Some(Owed::UnsubscribedAll { .. }) => true,
+                _ => return callback,
+            };
+            self.pop();
+            if last {
+                return callback;
+            }
+        }
+    }
+
+    /// Takes a subscription out that the server has dropped on its own; `None` when
+    /// there is none left. What was asked for since stays.
+    pub(crate) fn take_active(&mut self) -> Option<Callback> {
+        for table in &mut self.tables {
+            while table.active() > 0 {
+                let Some(channel) = table.any(Channel::is_active) else { break };
+                let channel = channel.as_ptr();
+                // SAFETY: a channel of this table.
+                unsafe {
+                    table.set_active(channel, false);
+                    if (*channel).is_over() {
+                        return Some(take(table, channel));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes any subscription out: first channels, then patterns, then shards.
+    pub(crate) fn take_any(&mut self) -> Option<Callback> {
+        for table in &mut self.tables {
+            if let Some(channel) = table.any(|_| true) {
+                // SAFETY: a channel of this table.
+                return Some(unsafe { take(table, channel.as_ptr()) });
+            }
+        }
+        None
+    }
+}
+
+/// Removes a channel and gives its callback.
+///
+/// # Safety
+/// `channel` is in `table`.
+unsafe fn take(table: &mut Table, channel: *mut Channel) -> Callback {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let callback = Callback { f: (*channel).f, privdata: (*channel).privdata };
+        table.remove(channel);
+        callback
+    }
+}

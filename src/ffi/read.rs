@@ -1,0 +1,47 @@
+//! read.h
+
+use core::ffi::{c_char, c_int, c_void};
+use core::ptr;
+
+use super::{status, text};
+use crate::abi::*;
+use crate::resp::read::Reader;
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn redisReaderCreateWithFunctions(
+    fn_: *mut redisReplyObjectFunctions,
+) -> *mut redisReader {
+    Reader::create(fn_).map_or(ptr::null_mut(), Reader::as_ptr)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn redisReaderFree(r: *mut redisReader) {
+    // SAFETY: the caller's promise, see read.h.
+    if let Some(reader) = unsafe { Reader::from_raw(r) } {
+        reader.free();
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn redisReaderFeed(r: *mut redisReader, buf: *const c_char, len: usize) -> c_int {
+    // SAFETY: the caller's promise, see read.h.
+    unsafe {
+        let Some(reader) = Reader::from_raw(r) else { return REDIS_ERR };
+        status(reader.feed(text(buf, len)))
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn redisReaderGetReply(r: *mut redisReader, reply: *mut *mut c_void) -> c_int {
+    // SAFETY: the caller's promise, see read.h.
+    unsafe {
+        if !reply.is_null() {
+            *reply = ptr::null_mut();
+        }
+        let Some(reader) = Reader::from_raw(r) else { return REDIS_ERR };
+        status(reader.next().map(|got| match reply.as_mut() {
+            Some(reply) => *reply = got,
+            None => reader.free_object(got),
+        }))
+    }
+}

@@ -1,0 +1,388 @@
+//! `"SET key:%d %b"`: commands from a format string and its arguments.
+//!
+//! Spaces separate arguments; `%s`, `%b`, `%%` and the number conversions of printf
+//! put something into one. The format is read once: it becomes a list of pieces,
+//! each either bytes that lie somewhere or a number, with its length. So the command
+//! knows its size before anything is written, and no piece is copied twice.
+
+use core::ffi::{CStr, c_char};
+use core::mem::MaybeUninit;
+use core::slice;
+
+use bytes::BufMut;
+use bytes::buf::UninitSlice;
+use libc::strlen;
+
+use crate::alloc::{Buf, OutOfMemory};
+use crate::args::{Args, Number};
+use crate::decimal::Decimal;
+use crate::resp::write::{Command, bulk_size, header, put_header, put_text};
+use crate::room::Room;
+
+/// Why there is no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Invalid {
+    /// The format has a conversion that is not served.
+    Format,
+    /// NULL for a `%s`, or for a `%b` that is not empty.
+    Null,
+    /// Too long to count, or no memory for the list of pieces.
+    Memory,
+}
+
+impl From<OutOfMemory> for Invalid {
+    fn from(_: OutOfMemory) -> Invalid {
+        Invalid::Memory
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Piece {
+    what: What,
+    /// Length of the argument that begins with this piece; `None` inside one.
+    begins: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Bytes(*const u8, usize),
+    /// A number as plain decimal digits.
+    Plain {
+        negative: bool,
+        digits: u64,
+    },
+    /// A number by a conversion of the C library: its text in the format, the
+    /// number, and the length it will have.
+    Printed(*const u8, usize, Number, usize),
+}
+
+/// Pieces that need no memory of their own; a command seldom has more.
+const INLINE: usize = 16;
+/// The longest conversion that is understood, without its NUL.
+const SPEC_MAX: usize = 62;
+
+/// A command, measured.
+pub(crate) struct Formatted {
+    inline: [MaybeUninit<Piece>; INLINE],
+    /// All pieces, once there are more than INLINE.
+    heap: Buf<Piece>,
+    count: usize,
+    argc: usize,
+    size: usize,
+    /// The piece that began the argument being read, and that argument's length.
+    open: Option<usize>,
+    open_len: usize,
+}
+
+impl Formatted {
+    /// Reads `format`, taking its arguments from `args`.
+    ///
+    /// # Safety
+    /// `args` are what the format asks for, and live while the result is in use, as
+    /// `format` does.
+    #[inline]
+    pub(crate) unsafe fn new(format: &CStr, args: &mut impl Args) -> Result<Formatted, Invalid> {
+        let mut command = Formatted {
+            inline: [const { MaybeUninit::uninit() }; INLINE],
+            heap: Buf::new(),
+            count: 0,
+            argc: 0,
+            size: 0,
+            open: None,
+            open_len: 0,
+        };
+        let mut rest = format.to_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            match byte {
+                b' ' => {
+                    command.end_argument()?;
+                    rest = after;
+                }
+                b'%' => {
+                    // SAFETY: the caller's promise.
+                    let used = unsafe { command.conversion(rest, args) }?;
+                    rest = rest.get(used..).unwrap_or_default();
+                }
+                _ => {
+                    let len = rest.iter().take_while(|b| !matches!(b, b' ' | b'%')).count();
+                    command.add(What::Bytes(rest.as_ptr(), len), len)?;
+                    rest = rest.get(len..).unwrap_or_default();
+                }
+            }
+        }
+        command.end_argument()?;
+        command.size = command.size.checked_add(header(command.argc)).ok_or(Invalid::Memory)?;
+        Ok(command)
+    }
+
+    /// Reads the conversion at the start of `text`; gives the bytes it takes.
+    ///
+    /// # Safety
+    /// As for `new`.
+    unsafe fn conversion(&mut self, text: &[u8], args: &mut impl Args) -> Result<usize, Invalid> {
+        match text.get(1) {
+            // A percent sign at the very end stands for itself.
+            None | Some(b'%') => {
+                self.add(What::Bytes(text.as_ptr(), 1), 1)?;
+                Ok(text.len().min(2))
+            }
+            Some(b's') => {
+                let s = args.pointer();
+                if s.is_null() {
+                    return Err(Invalid::Null);
+                }
+                // SAFETY: a C string, says the format.
+                let len = unsafe { strlen(s) };
+                self.add(What::Bytes(s.cast(), len), len)?;
+                Ok(2)
+            }
+            Some(b'b') => {
+                let s: *const c_char = args.pointer();
+                let len = args.size();
+                if s.is_null() && len > 0 {
+                    return Err(Invalid::Null);
+                }
+                self.add(What::Bytes(s.cast(), len), len)?;
+                Ok(2)
+            }
+            Some(_) => {
+                let spec = Spec::read(text).ok_or(Invalid::Format)?;
+                let (what, len) = match spec.plain(args) {
+                    Ok(plain) => plain,
+                    Err(number) => {
+                        // SAFETY: the conversion and the type of its number belong together.
+                        let len = unsafe { print(text, spec.len, number, UninitSlice::new(&mut [])) };
+                        let len = len.ok_or(Invalid::Format)?;
+                        (What::Printed(text.as_ptr(), spec.len, number, len), len)
+                    }
+                };
+                self.add(what, len)?;
+                Ok(spec.len)
+            }
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, what: What, len: usize) -> Result<(), Invalid> {
+        let begins = if self.open.is_none() { Some(0) } else { None };
+        let piece = Piece { what, begins };
+        if let Some(slot) = self.inline.get_mut(self.count) {
+            slot.write(piece);
+        } else {
+            if self.heap.len() == 0 {
+                self.spill()?;
+            }
+            self.heap.push(piece)?;
+        }
+        if self.open.is_none() {
+            self.open = Some(self.count);
+            self.open_len = 0;
+        }
+        self.count += 1;
+        self.open_len = self.open_len.checked_add(len).ok_or(Invalid::Memory)?;
+        Ok(())
+    }
+
+    /// Moves the pieces to the heap.
+    #[cold]
+    fn spill(&mut self) -> Result<(), OutOfMemory> {
+        self.heap.reserve(2 * INLINE)?;
+        for slot in &self.inline {
+            // SAFETY: every slot is written by the time one more is needed.
+            self.heap.push(unsafe { slot.assume_init() })?;
+        }
+        Ok(())
+    }
+
+    fn end_argument(&mut self) -> Result<(), Invalid> {
+        let Some(first) = self.open.take() else { return Ok(()) };
+        let len = self.open_len;
+        if let Some(piece) = self.pieces_mut().get_mut(first) {
+            piece.begins = Some(len);
+        }
+        self.argc += 1;
+        let size = bulk_size(len).and_then(|size| size.checked_add(self.size));
+        self.size = size.ok_or(Invalid::Memory)?;
+        Ok(())
+    }
+
+    fn pieces(&self) -> &[Piece] {
+        if self.heap.len() > 0 {
+            return self.heap.as_slice();
+        }
+        // SAFETY: the first `count` slots are written.
+        unsafe { slice::from_raw_parts(self.inline.as_ptr().cast(), self.count.min(INLINE)) }
+    }
+
+    fn pieces_mut(&mut self) -> &mut [Piece] {
+        if self.heap.len() > 0 {
+            return self.heap.as_mut_slice();
+        }
+        // SAFETY: the first `count` slots are written.
+        unsafe { slice::from_raw_parts_mut(self.inline.as_mut_ptr().cast(), self.count.min(INLINE)) }
+    }
+}
+
+impl Command for Formatted {
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn put(&self, out: &mut Room<'_>) {
+        put_header(out, b'*', self.argc);
+        let pieces = self.pieces();
+        for (i, piece) in pieces.iter().enumerate() {
+            if let Some(len) = piece.begins {
+                if i > 0 {
+                    out.put_slice(b"\r\n");
+                }
+                put_header(out, b'$', len);
+            }
+            match piece.what {
+                // SAFETY: the promise made to `new`.
+                What::Bytes(text, len) => unsafe { put_text(out, text, len) },
+                What::Plain { negative, digits } => {
+                    if negative {
+                        out.put_u8(b'-');
+                    }
+                    out.put_slice(Decimal::unsigned(digits).as_bytes());
+                }
+                What::Printed(text, spec, number, len) => {
+                    // The NUL that the C library adds is overwritten by CR LF.
+                    // SAFETY: `spec` bytes of the format; the number is of its type.
+                    unsafe {
+                        print(slice::from_raw_parts(text, spec), spec, number, out.chunk_mut());
+                        out.advance_mut(len);
+                    }
+                }
+            }
+        }
+        if !pieces.is_empty() {
+            out.put_slice(b"\r\n");
+        }
+    }
+
+    fn lens(&self) -> impl Iterator<Item = usize> {
+        self.pieces().iter().filter_map(|piece| piece.begins)
+    }
+}
+
+/// Prints `number` by the conversion that the first `len` bytes of `text` are.
+///
+/// # Safety
+/// The conversion is for a number of this type.
+unsafe fn print(text: &[u8], len: usize, number: Number, out: &mut UninitSlice) -> Option<usize> {
+    let mut spec = [0u8; SPEC_MAX + 1];
+    spec.get_mut(..len)?.copy_from_slice(text.get(..len)?);
+    let spec = CStr::from_bytes_until_nul(&spec).ok()?;
+    // SAFETY: the caller's promise.
+    unsafe { number.print(spec, out) }
+}
+
+/// The C type that a conversion consumes, before promotion.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Width {
+    Char,
+    Short,
+    Int,
+    Long,
+    LongLong,
+    Double,
+}
+
+/// One conversion, such as `%08.3f`.
+struct Spec {
+    len: usize,
+    width: Width,
+    letter: u8,
+    /// No flags, width or precision.
+    bare: bool,
+}
+
+impl Spec {
+    /// Reads the conversion at the start of `text`, which begins with a percent sign.
+    fn read(text: &[u8]) -> Option<Spec> {
+        let skip = |from: usize, set: fn(&u8) -> bool| {
+            from + text.get(from..).unwrap_or_default().iter().take_while(|b| set(b)).count()
+        };
+        let mut at = skip(1, |b| b"#0-+ ".contains(b));
+        at = skip(at, u8::is_ascii_digit);
+        if text.get(at) == Some(&b'.') {
+            at = skip(at + 1, u8::is_ascii_digit);
+        }
+        let bare = at == 1;
+        let width = match (text.get(at), text.get(at + 1)) {
+            (Some(b'h'), Some(b'h')) => Width::Char,
+            (Some(b'h'), _) => Width::Short,
+            (Some(b'l'), Some(b'l')) => Width::LongLong,
+            (Some(b'l'), _) => Width::Long,
+            _ => Width::Int,
+        };
+        at += match width {
+            Width::Char | Width::LongLong => 2,
+            Width::Short | Width::Long => 1,
+            Width::Int | Width::Double => 0,
+        };
+        let letter = *text.get(at)?;
+        let width = match letter {
+            b'd' | b'i' | b'o' | b'u' | b'x' | b'X' => width,
+            b'e' | b'E' | b'f' | b'F' | b'g' | b'G' | b'a' | b'A' if width == Width::Int => Width::Double,
+            _ => return None,
+        };
+        (at < SPEC_MAX).then_some(Spec { len: at + 1, width, letter, bare })
+    }
+
+    /// Takes the number. The plain decimal ones come ready, with their length;
+    /// others are for the C library.
+    fn plain(&self, args: &mut impl Args) -> Result<(What, usize), Number> {
+        let number = match self.width {
+            Width::Char | Width::Short | Width::Int => Number::Int(args.int()),
+            Width::Long => Number::Long(args.long()),
+            Width::LongLong => Number::LongLong(args.long_long()),
+            Width::Double => Number::Double(args.double()),
+        };
+        let signed = matches!(self.letter, b'd' | b'i');
+        if !self.bare || !(signed || self.letter == b'u') {
+            return Err(number);
+        }
+        let value = match (number, self.width) {
+            (Number::Int(v), Width::Char) => {
+                if signed {
+                    i64::from(v as i8)
+                } else {
+                    i64::from(v as u8)
+                }
+            }
+            (Number::Int(v), Width::Short) => {
+                if signed {
+                    i64::from(v as i16)
+                } else {
+                    i64::from(v as u16)
+                }
+            }
+            (Number::Int(v), _) => {
+                if signed {
+                    i64::from(v)
+                } else {
+                    i64::from(v as u32)
+                }
+            }
+            #[cfg(target_pointer_width = "32")]
+            (Number::Long(v), _) => {
+                if signed {
+                    i64::from(v)
+                } else {
+                    i64::from(v as u32)
+                }
+            }
+            #[cfg(not(target_pointer_width = "32"))]
+            (Number::Long(v), _) => v,
+            (Number::LongLong(v), _) => v,
+            (Number::Double(_), _) => return Err(number),
+        };
+        let negative = signed && value < 0;
+        let digits = if negative { value.unsigned_abs() } else { value as u64 };
+        let len = Decimal::unsigned(digits).as_bytes().len() + usize::from(negative);
+        Ok((What::Plain { negative, digits }, len))
+    }
+}

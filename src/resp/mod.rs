@@ -1,0 +1,107 @@
+//! RESP, the protocol between Redis and its clients, in versions 2 and 3.
+//!
+//! A reply is a type byte, a line ended by CR LF and, for bulk strings, that many
+//! bytes more; aggregates announce how many replies follow. A command is an array
+//! of bulk strings. <https://redis.io/docs/latest/develop/reference/protocol-spec/>
+
+pub(crate) mod format;
+pub(crate) mod read;
+pub(crate) mod reply;
+pub(crate) mod write;
+
+use core::ffi::c_int;
+
+use crate::abi::*;
+
+/// The REDIS_REPLY_* constant for a type byte.
+pub(crate) fn reply_type(byte: u8) -> Option<c_int> {
+    Some(match byte {
+        b'-' => REDIS_REPLY_ERROR,
+        b'+' => REDIS_REPLY_STATUS,
+        b':' => REDIS_REPLY_INTEGER,
+        b',' => REDIS_REPLY_DOUBLE,
+        b'_' => REDIS_REPLY_NIL,
+        b'#' => REDIS_REPLY_BOOL,
+        b'(' => REDIS_REPLY_BIGNUM,
+        b'$' => REDIS_REPLY_STRING,
+        b'=' => REDIS_REPLY_VERB,
+        b'*' => REDIS_REPLY_ARRAY,
+        b'%' => REDIS_REPLY_MAP,
+        b'|' => REDIS_REPLY_ATTR,
+        b'~' => REDIS_REPLY_SET,
+        b'>' => REDIS_REPLY_PUSH,
+        _ => return None,
+    })
+}
+
+/// Whether replies of this type hold other replies.
+pub(crate) fn is_aggregate(kind: c_int) -> bool {
+    matches!(
+        kind,
+        REDIS_REPLY_ARRAY | REDIS_REPLY_MAP | REDIS_REPLY_ATTR | REDIS_REPLY_SET | REDIS_REPLY_PUSH
+    )
+}
+
+/// What a line that must be an integer turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Int {
+    /// The value, and where the line's CR is.
+    Value(i64, usize),
+    /// Not an integer, at least not in the one spelling that RESP allows.
+    Bad,
+    /// The bytes end before the line does; so far it looks like an integer.
+    Incomplete,
+}
+
+/// Reads the integer line at the start of `bytes`: `0`, or an optional `-` and
+/// digits that do not begin with `0`, within 64 bits, then CR LF.
+#[inline]
+pub(crate) fn int_line(bytes: &[u8]) -> Int {
+    let negative = bytes.first() == Some(&b'-');
+    let start = usize::from(negative);
+    let mut value: u64 = 0;
+    let mut at = start;
+    while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+        // Nineteen digits fit u64; a twentieth, or a digit after a leading zero, is no integer.
+        if at - start >= 19 || (value == 0 && at > start) {
+            return Int::Bad;
+        }
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
+    }
+    match (bytes.get(at), bytes.get(at + 1)) {
+        (None, _) | (Some(b'\r'), None) => return Int::Incomplete,
+        (Some(b'\r'), Some(b'\n')) => {}
+        _ => return Int::Bad,
+    }
+    if at == start || (negative && value == 0) || value > i64::MAX as u64 + u64::from(negative) {
+        return Int::Bad;
+    }
+    let value = value as i64;
+    Int::Value(if negative { value.wrapping_neg() } else { value }, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_have_one_spelling() {
+        for (text, value) in [("0", 0), ("7", 7), ("-1", -1), ("9223372036854775807", i64::MAX)] {
+            let line = format!("{text}\r\nmore");
+            assert_eq!(int_line(line.as_bytes()), Int::Value(value, text.len()), "{text}");
+        }
+        assert_eq!(int_line(b"-9223372036854775808\r\n"), Int::Value(i64::MIN, 20));
+        for bad in ["", "-", "+5", "-0", "00", "01", " 1", "1 ", "1a", "1\n", "1\rx"] {
+            assert_eq!(int_line(format!("{bad}\r\n").as_bytes()), Int::Bad, "{bad:?}");
+        }
+        for bad in
+            ["9223372036854775808", "-9223372036854775809", "99999999999999999999", "18446744073709551617"]
+        {
+            assert_eq!(int_line(format!("{bad}\r\n").as_bytes()), Int::Bad, "{bad}");
+        }
+        for part in ["", "-", "1", "12\r"] {
+            assert_eq!(int_line(part.as_bytes()), Int::Incomplete, "{part:?}");
+        }
+    }
+}

@@ -1,0 +1,1118 @@
+//! Reads replies from a stream of bytes.
+//!
+//! A reply may nest, so the reader keeps a stack of tasks: an aggregate pushes one
+//! task per level and is done when its last element is. Bytes are consumed only
+//! once a whole item is there; feeding half a line changes nothing but how far the
+//! line has been searched.
+//!
+//! Objects are made by the functions in `fn`, or, with the default ones, directly:
+//! then trees grow with the bytes received, and a big bulk string is received
+//! into its final place (`Bulk`). Constructors are user code: no reference into
+//! the reader or its buffer lives across a call to one.
+
+use core::ffi::{c_char, c_int, c_longlong, c_void};
+use core::mem::size_of;
+use core::ptr;
+use core::slice;
+
+use memchr::{memchr, memchr2};
+
+use crate::abi::*;
+use crate::alloc::{self, OutOfMemory};
+use crate::resp::{Int, int_line, is_aggregate, reply, reply_type};
+use crate::sds::Sds;
+
+/// Bulk strings from this length on are received in place.
+const BIG_BULK: usize = 32 * 1024;
+/// Room that such a string starts with, at least.
+const BIG_BULK_ROOM: usize = 128 * 1024;
+/// A consumed prefix below this is not worth moving the rest for.
+const TRIM_FROM: usize = 1024;
+/// Tasks added when nesting goes deeper than ever before.
+const TASK_STEP: usize = 9;
+/// Characters of a double, at most.
+const DOUBLE_MAX: usize = 325;
+
+/// What a reader is made of: the public struct, and behind it what is nobody
+/// else's business. Only the library makes readers, so they may be longer.
+#[repr(C)]
+struct Whole {
+    public: redisReader,
+    /// Task 0. `public.task` points to `root_slot` until a reply nests.
+    root: redisReadTask,
+    root_slot: *mut redisReadTask,
+    /// How many bytes of the unfinished line at `pos` hold no line end.
+    scanned: usize,
+    /// That line holds a lone CR or LF, so it will be an error when it ends.
+    stray: bool,
+    /// The reply in progress is made by the default constructors.
+    native: bool,
+    /// Attributes are dropped, as a context wants it: see `set_for_context`.
+    drop_attributes: bool,
+    bulk: Bulk,
+    io: Io,
+}
+
+/// A bulk string on its way into its final block. `text` is NULL when there is
+/// none; otherwise `have` of `want` bytes (payload, CR and LF) have arrived, and
+/// the block has room for `room`, one byte more once `room == want`.
+struct Bulk {
+    text: *mut u8,
+    have: usize,
+    want: usize,
+    room: usize,
+}
+
+/// What a context keeps beside its reader, because a context itself is memory that
+/// programs copy and free: see `context` and `asynch`.
+pub(crate) struct Io {
+    /// Bytes to ask for in the next read.
+    pub(crate) read_size: usize,
+    /// The `obuf` whose first `sent` bytes are sent already.
+    pub(crate) sent_of: *mut c_char,
+    pub(crate) sent: usize,
+}
+
+/// Why a reply cannot be read.
+pub(crate) struct Fault {
+    kind: c_int,
+    message: Message,
+}
+
+enum Message {
+    Text(&'static str),
+    /// The byte that is no reply type.
+    TypeByte(u8),
+}
+
+fn protocol(text: &'static str) -> Fault {
+    Fault { kind: REDIS_ERR_PROTOCOL, message: Message::Text(text) }
+}
+
+impl From<OutOfMemory> for Fault {
+    fn from(_: OutOfMemory) -> Fault {
+        Fault { kind: REDIS_ERR_OOM, message: Message::Text("Out of memory") }
+    }
+}
+
+/// A reader, as plain a pointer as C holds it.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader(*mut redisReader);
+
+/// The reader is in its error state: `err` and `errstr` tell which.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+impl Reader {
+    /// # Safety
+    /// `r` is a live reader from `create`; the handle is used while it lives.
+    pub(crate) unsafe fn from_raw(r: *mut redisReader) -> Option<Reader> {
+        if r.is_null() { None } else { Some(Reader(r)) }
+    }
+
+    pub(crate) fn as_ptr(self) -> *mut redisReader {
+        self.0
+    }
+
+    pub(crate) fn create(functions: *mut redisReplyObjectFunctions) -> Result<Reader, OutOfMemory> {
+        let buf = Sds::empty()?;
+        let whole = alloc::calloc(1, size_of::<Whole>()).cast::<Whole>();
+        if whole.is_null() {
+            buf.free();
+            return Err(OutOfMemory);
+        }
+        // SAFETY: the block has room for a Whole, for which all zeroes are valid.
+        unsafe {
+            let r = &raw mut (*whole).public;
+            (*r).buf = buf.as_ptr();
+            (*r).maxbuf = REDIS_READER_MAX_BUF;
+            (*r).maxelements = REDIS_READER_MAX_ARRAY_ELEMENTS;
+            (*r).maxdepth = REDIS_READER_MAX_REPLY_DEPTH;
+            (*r).ridx = -1;
+            (*r).r#fn = functions;
+            (*r).tasks = 1;
+            (*r).task = &raw mut (*whole).root_slot;
+            (*whole).root_slot = &raw mut (*whole).root;
+        }
+        Ok(Reader(whole.cast()))
+    }
+
+    /// A reader with the default constructors.
+    pub(crate) fn create_default() -> Result<Reader, OutOfMemory> {
+        Reader::create(&raw mut reply::FUNCTIONS)
+    }
+
+    /// In a context an attribute is never a reply or an element: it is read and
+    /// dropped, as the protocol asks of clients that do not use it.
+    pub(crate) fn set_for_context(self) {
+        // SAFETY: a live reader is a Whole.
+        unsafe { (*self.whole()).drop_attributes = true };
+    }
+
+    fn whole(self) -> *mut Whole {
+        self.0.cast()
+    }
+
+    /// # Safety
+    /// The caller holds no other reference to it.
+    pub(crate) unsafe fn io<'a>(self) -> &'a mut Io {
+        // SAFETY: a live reader is a Whole; the rest is the caller's promise.
+        unsafe { &mut (*self.whole()).io }
+    }
+
+    fn buf(self) -> Option<Sds> {
+        // SAFETY: a live reader's `buf` is NULL or an sds.
+        unsafe { Sds::from_raw((*self.0).buf) }
+    }
+
+    pub(crate) fn err(self) -> c_int {
+        // SAFETY: a live reader.
+        unsafe { (*self.0).err }
+    }
+
+    pub(crate) fn errstr(self) -> *const c_char {
+        // SAFETY: a live reader.
+        unsafe { (&raw const (*self.0).errstr).cast() }
+    }
+
+    /// Whether the default constructors are in charge.
+    pub(crate) fn is_native(self) -> bool {
+        // SAFETY: a live reader.
+        unsafe { reply::is_default((*self.0).r#fn) }
+    }
+
+    /// Frees an object that the reader handed out.
+    pub(crate) fn free_object(self, object: *mut c_void) {
+        if self.is_native() {
+            // SAFETY: the default constructors make replies.
+            return unsafe { reply::release(object) };
+        }
+        // SAFETY: a live reader; `fn` is NULL or a table of functions.
+        unsafe {
+            let functions = (*self.0).r#fn;
+            if !functions.is_null()
+                && let Some(free_object) = (*functions).freeObject
+            {
+                free_object(object);
+            }
+        }
+    }
+
+    /// Gives up the reply in progress.
+    fn drop_partial(self) {
+        // SAFETY: a live reader; its text block and root are its own.
+        unsafe {
+            let whole = self.whole();
+            alloc::free((*whole).bulk.text.cast());
+            (*whole).bulk.text = ptr::null_mut();
+            let root = (*self.0).reply;
+            if root.is_null() {
+                return;
+            }
+            if (*whole).native {
+                (*self.0).reply = ptr::null_mut();
+                reply::release(root);
+            } else if !(*self.0).r#fn.is_null() && (*(*self.0).r#fn).freeObject.is_some() {
+                (*self.0).reply = ptr::null_mut();
+                self.free_object(root);
+            }
+        }
+    }
+
+    pub(crate) fn free(self) {
+        self.drop_partial();
+        if let Some(buf) = self.buf() {
+            buf.free();
+        }
+        // SAFETY: a live reader that the caller gives up. Records 1 to 9, 10 to 19,
+        // 20 to 39 and so on are one block each, as `deepen` made them.
+        unsafe {
+            let (task, tasks) = ((*self.0).task, (*self.0).tasks as usize);
+            let mut first = 1;
+            while first < tasks {
+                alloc::free((*task.add(first)).cast());
+                first += first.max(TASK_STEP);
+            }
+            if tasks > 1 {
+                alloc::free(task.cast());
+            }
+            alloc::free(self.0.cast());
+        }
+    }
+
+    /// Enters the error state, for good.
+    #[cold]
+    fn fail(self, fault: Fault) -> Broken {
+        self.drop_partial();
+        if let Some(buf) = self.buf() {
+            buf.free();
+        }
+        let mut text = [0u8; 64];
+        let message = match fault.message {
+            Message::Text(text) => text.as_bytes(),
+            Message::TypeByte(byte) => type_byte_message(byte, &mut text),
+        };
+        // SAFETY: a live reader; the message is cut to fit, and a NUL follows it.
+        unsafe {
+            let r = self.0;
+            (*r).buf = ptr::null_mut();
+            (*r).pos = 0;
+            (*r).len = 0;
+            (*r).ridx = -1;
+            (*r).err = fault.kind;
+            let errstr = (&raw mut (*r).errstr).cast::<u8>();
+            let len = message.len().min(127);
+            ptr::copy_nonoverlapping(message.as_ptr(), errstr, len);
+            errstr.add(len).write(0);
+        }
+        Broken
+    }
+
+    /// Takes a copy of `bytes`.
+    pub(crate) fn feed(self, bytes: &[u8]) -> Result<(), Broken> {
+        // SAFETY: a live reader is a Whole.
+        unsafe {
+            if (*self.0).err != 0 {
+                return Err(Broken);
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let mut rest = bytes;
+            while let Some((room, cap)) = self.bulk_room() {
+                if rest.is_empty() {
+                    return Ok(());
+                }
+                let cap = cap.min(rest.len());
+                ptr::copy_nonoverlapping(rest.as_ptr(), room, cap);
+                (*self.whole()).bulk.have += cap;
+                rest = rest.get(cap..).unwrap_or_default();
+            }
+            self.check_bulk()?;
+            let (room, _) = self.reserve(rest.len())?;
+            ptr::copy_nonoverlapping(rest.as_ptr(), room, rest.len());
+            self.commit(rest.len());
+        }
+        Ok(())
+    }
+
+    /// Where the next bytes from the connection go: at least `want` bytes of room in
+    /// the buffer, or what the bulk string on its way still needs. What is written
+    /// there is announced with `filled`.
+    pub(crate) fn room(self, want: usize) -> Result<(*mut u8, usize), Broken> {
+        if self.err() != 0 {
+            return Err(Broken);
+        }
+        if let Some(room) = self.bulk_room() {
+            return Ok(room);
+        }
+        self.check_bulk()?;
+        self.reserve(want)
+    }
+
+    /// Whether the next bytes belong to a bulk string that is received in place.
+    pub(crate) fn in_bulk(self) -> bool {
+        // SAFETY: a live reader is a Whole.
+        unsafe { !(*self.whole()).bulk.text.is_null() }
+    }
+
+    /// Takes `n` bytes that were written to what `room` gave.
+    pub(crate) fn filled(self, n: usize) {
+        // SAFETY: a live reader is a Whole.
+        unsafe {
+            let bulk = &mut (*self.whole()).bulk;
+            if !bulk.text.is_null() && bulk.have < bulk.want {
+                bulk.have += n;
+            } else {
+                self.commit(n);
+            }
+        }
+    }
+
+    /// Room for `want` bytes at the end of the buffer, in a buffer that is dropped
+    /// first when it is idle and big, or moved to its start when that is cheap.
+    fn reserve(self, want: usize) -> Result<(*mut u8, usize), Broken> {
+        // SAFETY: a live reader without an error has a buffer.
+        unsafe {
+            let r = self.0;
+            let Some(mut buf) = self.buf() else { return Err(Broken) };
+            if (*r).len == 0 && (*r).maxbuf != 0 && buf.avail() > (*r).maxbuf && want <= (*r).maxbuf {
+                let Ok(fresh) = Sds::empty() else { return Err(self.fail(OutOfMemory.into())) };
+                buf.free();
+                buf = fresh;
+                (*r).buf = buf.as_ptr();
+                (*r).pos = 0;
+            }
+            if buf.avail() < want && (*r).pos > 0 && (*r).pos >= (*r).len - (*r).pos {
+                self.trim(buf);
+            }
+            match buf.reserve(want) {
+                Ok(buf) => {
+                    (*r).buf = buf.as_ptr();
+                    Ok((buf.tail(), buf.avail()))
+                }
+                Err(oom) => Err(self.fail(oom.into())),
+            }
+        }
+    }
+
+    fn commit(self, n: usize) {
+        if let Some(buf) = self.buf() {
+            buf.set_len(buf.len() + n);
+            // SAFETY: a live reader.
+            unsafe { (*self.0).len = buf.len() };
+        }
+    }
+
+    /// Drops the consumed prefix.
+    fn trim(self, buf: Sds) {
+        // SAFETY: a live reader.
+        unsafe {
+            buf.drop_front((*self.0).pos);
+            (*self.0).pos = 0;
+            (*self.0).len = buf.len();
+        }
+    }
+
+    /// The next reply: NULL when it is not complete yet. The caller owns it.
+    pub(crate) fn next(self) -> Result<*mut c_void, Broken> {
+        // SAFETY: a live reader. What it points to is looked at anew after each
+        // item, because constructors are user code.
+        unsafe {
+            let r = self.0;
+            if (*r).err != 0 {
+                return Err(Broken);
+            }
+            if (*r).len == 0 && !self.in_bulk() {
+                return Ok(ptr::null_mut());
+            }
+            if (*r).ridx == -1 {
+                self.start();
+            }
+            let done = if (*self.whole()).native { self.run(Native) } else { self.run(Table) };
+            if let Err(fault) = done {
+                return Err(self.fail(fault));
+            }
+            // Consumed bytes go once moving the rest costs no more than reading them did.
+            let (pos, left) = ((*r).pos, (*r).len - (*r).pos);
+            if pos > 0
+                && (left == 0 || (pos >= TRIM_FROM && pos >= left))
+                && let Some(buf) = self.buf()
+            {
+                self.trim(buf);
+            }
+            if (*r).ridx != -1 {
+                return Ok(ptr::null_mut());
+            }
+            let root = (*r).reply;
+            (*r).reply = ptr::null_mut();
+            Ok(root)
+        }
+    }
+
+    /// Begins a reply: its functions are chosen here for the whole of it.
+    fn start(self) {
+        // SAFETY: a live reader has task 0.
+        unsafe {
+            let r = self.0;
+            (*(*r).task).write(redisReadTask {
+                r#type: -1,
+                elements: -1,
+                idx: -1,
+                obj: ptr::null_mut(),
+                parent: ptr::null_mut(),
+                privdata: (*r).privdata,
+            });
+            (*r).ridx = 0;
+            (*self.whole()).native = self.is_native();
+        }
+    }
+
+    /// Reads items until the reply is complete or bytes run out.
+    fn run<O: Objects>(self, objects: O) -> Result<(), Fault> {
+        loop {
+            // SAFETY: a live reader.
+            let complete = unsafe { (*self.0).ridx } < 0;
+            if complete || !self.item(&objects)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads one item; false when it is not complete yet.
+    #[inline]
+    fn item<O: Objects>(self, objects: &O) -> Result<bool, Fault> {
+        // SAFETY: a live reader; the slice of its buffer is gone before user code runs.
+        unsafe {
+            let r = self.0;
+            let task = *(*r).task.add((*r).ridx as usize);
+            if self.in_bulk() {
+                return self.finish_bulk(task);
+            }
+            let (text, len) = ((*r).buf.cast::<u8>().add((*r).pos), (*r).len - (*r).pos);
+            let unread = slice::from_raw_parts(text, len);
+            let Some((&byte, body)) = unread.split_first() else { return Ok(false) };
+            let kind = reply_type(byte)
+                .ok_or(Fault { kind: REDIS_ERR_PROTOCOL, message: Message::TypeByte(byte) })?;
+            (*task).r#type = kind;
+            match kind {
+                REDIS_REPLY_STRING | REDIS_REPLY_VERB => self.bulk(objects, task, body),
+                REDIS_REPLY_INTEGER => match int_line(body) {
+                    Int::Value(value, cr) => {
+                        let object = objects.integer(self, task, value);
+                        self.leaf(task, object, cr + 3)
+                    }
+                    Int::Incomplete => Ok(false),
+                    Int::Bad => self.bad_line(body, "Bad integer value"),
+                },
+                REDIS_REPLY_STATUS | REDIS_REPLY_ERROR => self.simple(objects, task, body),
+                kind if is_aggregate(kind) => self.aggregate(objects, task, body),
+                _ => self.scalar(objects, task, body),
+            }
+        }
+    }
+
+    /// Stores a finished leaf and consumes its `size` bytes.
+    ///
+    /// # Safety
+    /// `task` is the current task; the item's bytes are all there.
+    #[inline]
+    unsafe fn leaf(self, task: *mut redisReadTask, object: *mut c_void, size: usize) -> Result<bool, Fault> {
+        if object.is_null() {
+            return Err(OutOfMemory.into());
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.consume(size);
+            if (*task).parent.is_null() {
+                (*self.0).reply = object;
+            }
+        }
+        self.advance();
+        Ok(true)
+    }
+
+    fn consume(self, size: usize) {
+        // SAFETY: a live reader is a Whole.
+        unsafe {
+            (*self.0).pos += size;
+            (*self.whole()).scanned = 0;
+        }
+    }
+
+    /// Goes on to the next element, or up as far as aggregates are complete.
+    #[inline]
+    fn advance(self) {
+        // SAFETY: a live reader; tasks 0 to `ridx` are in use.
+        unsafe {
+            let r = self.0;
+            loop {
+                if (*r).ridx <= 0 {
+                    if self.forget_attribute(*(*r).task) {
+                        return;
+                    }
+                    (*r).ridx = -1;
+                    return;
+                }
+                let task = *(*r).task.add((*r).ridx as usize);
+                if self.forget_attribute(task) {
+                    return;
+                }
+                let last = (*(*task).parent).elements - 1;
+                if c_longlong::from((*task).idx as u32) < last {
+                    (*task).r#type = -1;
+                    (*task).elements = -1;
+                    (*task).idx = (*task).idx.wrapping_add(1);
+                    return;
+                }
+                (*r).ridx -= 1;
+            }
+        }
+    }
+
+    /// Drops a complete attribute, whose place the value that follows it takes.
+    ///
+    /// # Safety
+    /// `task` is a task of this reader whose item is complete.
+    #[inline]
+    unsafe fn forget_attribute(self, task: *mut redisReadTask) -> bool {
+        // SAFETY: the caller's promise; a native attribute is the last element of its
+        // parent, or the root.
+        unsafe {
+            if (*task).r#type != REDIS_REPLY_ATTR
+                || !(*self.whole()).native
+                || !(*self.whole()).drop_attributes
+            {
+                return false;
+            }
+            if (*task).parent.is_null() {
+                let root = (*self.0).reply;
+                (*self.0).reply = ptr::null_mut();
+                reply::release(root);
+            } else {
+                reply::drop_last((*(*task).parent).obj.cast());
+            }
+            (*task).r#type = -1;
+            (*task).elements = -1;
+        }
+        true
+    }
+
+    /// The length of the line at `body`, without CR LF; `None` until it ends.
+    ///
+    /// # Safety
+    /// `body` is what follows the current item's type byte.
+    unsafe fn line(self, body: &[u8]) -> Option<usize> {
+        // SAFETY: a live reader is a Whole.
+        let scanned = unsafe { &mut (*self.whole()).scanned };
+        let mut from = *scanned;
+        while let Some(cr) = body.get(from..).and_then(|rest| memchr(b'\r', rest)) {
+            match body.get(from + cr + 1) {
+                Some(b'\n') => return Some(from + cr),
+                Some(_) => from += cr + 1,
+                None => {
+                    *scanned = from + cr;
+                    return None;
+                }
+            }
+        }
+        *scanned = body.len();
+        None
+    }
+
+    /// A line that is wrong: an error once it ends.
+    ///
+    /// # Safety
+    /// As for `line`.
+    #[cold]
+    unsafe fn bad_line(self, body: &[u8], message: &'static str) -> Result<bool, Fault> {
+        // SAFETY: the caller's promise.
+        match unsafe { self.line(body) } {
+            Some(_) => Err(protocol(message)),
+            None => Ok(false),
+        }
+    }
+
+    /// A status or an error: one look at each byte finds the end and a stray CR or LF.
+    ///
+    /// # Safety
+    /// `task` is the current task, `body` what follows its type byte.
+    unsafe fn simple<O: Objects>(
+        self,
+        objects: &O,
+        task: *mut redisReadTask,
+        body: &[u8],
+    ) -> Result<bool, Fault> {
+        const STRAY: &str = "Bad simple string value";
+        // SAFETY: a live reader is a Whole; the rest is the caller's promise.
+        unsafe {
+            let whole = self.whole();
+            if (*whole).stray {
+                return self.bad_line(body, STRAY);
+            }
+            let from = (*whole).scanned;
+            let Some(end) = body.get(from..).and_then(|rest| memchr2(b'\r', b'\n', rest)) else {
+                (*whole).scanned = body.len();
+                return Ok(false);
+            };
+            let end = from + end;
+            match (body.get(end), body.get(end + 1)) {
+                (Some(b'\r'), Some(b'\n')) => {
+                    let object = objects.string(self, task, body.as_ptr(), end);
+                    self.leaf(task, object, end + 3)
+                }
+                (Some(b'\r'), None) => {
+                    (*whole).scanned = end;
+                    Ok(false)
+                }
+                _ => {
+                    (*whole).stray = true;
+                    (*whole).scanned = end;
+                    self.bad_line(body, STRAY)
+                }
+            }
+        }
+    }
+
+    /// The other one-line items: double, nil, bool, big number.
+    ///
+    /// # Safety
+    /// As for `simple`.
+    unsafe fn scalar<O: Objects>(
+        self,
+        objects: &O,
+        task: *mut redisReadTask,
+        body: &[u8],
+    ) -> Result<bool, Fault> {
+        // SAFETY: the caller's promise; `line` is inside the buffer and not looked at
+        // after the constructor ran.
+        unsafe {
+            let Some(len) = self.line(body) else { return Ok(false) };
+            let line = body.get(..len).unwrap_or_default();
+            let object = match (*task).r#type {
+                REDIS_REPLY_DOUBLE => {
+                    if len > DOUBLE_MAX {
+                        return Err(protocol("Double value is too large"));
+                    }
+                    let value = parse_double(line).ok_or(protocol("Bad double value"))?;
+                    objects.double(self, task, value, line)
+                }
+                REDIS_REPLY_NIL => {
+                    if len != 0 {
+                        return Err(protocol("Bad nil value"));
+                    }
+                    objects.nil(self, task)
+                }
+                REDIS_REPLY_BOOL => match line {
+                    [b't' | b'T'] => objects.bool(self, task, 1),
+                    [b'f' | b'F'] => objects.bool(self, task, 0),
+                    _ => return Err(protocol("Bad bool value")),
+                },
+                _ => {
+                    let digits = line.strip_prefix(b"-").unwrap_or(line);
+                    if !digits.iter().all(u8::is_ascii_digit) {
+                        return Err(protocol("Bad bignum value"));
+                    }
+                    objects.string(self, task, body.as_ptr(), len)
+                }
+            };
+            self.leaf(task, object, len + 3)
+        }
+    }
+
+    /// A bulk or verbatim string.
+    ///
+    /// # Safety
+    /// As for `simple`.
+    #[inline]
+    unsafe fn bulk<O: Objects>(
+        self,
+        objects: &O,
+        task: *mut redisReadTask,
+        body: &[u8],
+    ) -> Result<bool, Fault> {
+        const LENGTH: &str = "Bad bulk string length";
+        const RANGE: &str = "Bulk string length out of range";
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (len, cr) = match int_line(body) {
+                Int::Value(len, cr) => (len, cr),
+                Int::Incomplete => return Ok(false),
+                Int::Bad => return self.bad_line(body, LENGTH),
+            };
+            if len == -1 {
+                let object = objects.nil(self, task);
+                return self.leaf(task, object, cr + 3);
+            }
+            let Ok(len) = usize::try_from(len) else { return Err(protocol(RANGE)) };
+            let start = cr + 2;
+            let end = start.checked_add(len).filter(|end| *end < usize::MAX - 3).ok_or(protocol(RANGE))?;
+            if body.len() < end + 2 {
+                if len >= BIG_BULK && O::NATIVE && (*task).r#type == REDIS_REPLY_STRING {
+                    self.receive_in_place(body.get(start..).unwrap_or_default(), len, start + 1)?;
+                }
+                return Ok(false);
+            }
+            if body.get(end) != Some(&b'\r') || body.get(end + 1) != Some(&b'\n') {
+                return Err(protocol("Bad bulk string terminator"));
+            }
+            let text = body.as_ptr().add(start);
+            if (*task).r#type == REDIS_REPLY_VERB && (len < 4 || text.add(3).read() != b':') {
+                return Err(protocol(
+                    "Verbatim string 4 bytes of content type are missing or incorrectly encoded.",
+                ));
+            }
+            let object = objects.string(self, task, text, len);
+            self.leaf(task, object, end + 3)
+        }
+    }
+
+    /// Moves what there is of a big bulk string to its own block, which the rest of
+    /// it is then read into.
+    ///
+    /// # Safety
+    /// `payload` is the part of the string that is in the buffer, up to its end, and
+    /// `header` bytes of the item come before it.
+    #[cold]
+    unsafe fn receive_in_place(self, payload: &[u8], len: usize, header: usize) -> Result<(), Fault> {
+        let (have, want) = (payload.len(), len + 2);
+        // The block grows with what arrives, not by what the server announces.
+        let room = want.min(BIG_BULK_ROOM.max(have.saturating_mul(2)));
+        let text = alloc::malloc(room + 1).cast::<u8>();
+        if text.is_null() {
+            return Err(OutOfMemory.into());
+        }
+        // SAFETY: `room` is more than `have`, since the string is not complete; a live
+        // reader is a Whole.
+        unsafe {
+            ptr::copy_nonoverlapping(payload.as_ptr(), text, have);
+            (*self.whole()).bulk = Bulk { text, have, want, room };
+        }
+        self.consume(header + have);
+        Ok(())
+    }
+
+    /// Room for more of the bulk string that is received in place; `None` when there
+    /// is no such string, when it is all there, or when memory ran out.
+    fn bulk_room(self) -> Option<(*mut u8, usize)> {
+        // SAFETY: a live reader is a Whole; the block is the bulk's own.
+        unsafe {
+            let bulk = &mut (*self.whole()).bulk;
+            if bulk.text.is_null() || bulk.have == bulk.want {
+                return None;
+            }
+            if bulk.have == bulk.room {
+                let room = bulk.want.min(bulk.room.saturating_mul(2));
+                let text = alloc::realloc(bulk.text.cast(), room + 1).cast::<u8>();
+                if text.is_null() {
+                    return None;
+                }
+                bulk.text = text;
+                bulk.room = room;
+            }
+            Some((bulk.text.add(bulk.have), bulk.room - bulk.have))
+        }
+    }
+
+    /// An error when the bulk string's block could not grow.
+    fn check_bulk(self) -> Result<(), Broken> {
+        // SAFETY: a live reader is a Whole.
+        let bulk = unsafe { &(*self.whole()).bulk };
+        if !bulk.text.is_null() && bulk.have < bulk.want {
+            return Err(self.fail(OutOfMemory.into()));
+        }
+        Ok(())
+    }
+
+    /// Makes the reply of a bulk string that was received in place.
+    ///
+    /// # Safety
+    /// `task` is the current task, and there is such a string.
+    unsafe fn finish_bulk(self, task: *mut redisReadTask) -> Result<bool, Fault> {
+        // SAFETY: the caller's promise; the block has `room + 1` bytes.
+        unsafe {
+            let bulk = &mut (*self.whole()).bulk;
+            if bulk.have < bulk.want {
+                return Ok(false);
+            }
+            let (text, len) = (bulk.text, bulk.want - 2);
+            if text.add(len).read() != b'\r' || text.add(len + 1).read() != b'\n' {
+                return Err(protocol("Bad bulk string terminator"));
+            }
+            bulk.text = ptr::null_mut();
+            text.add(len).write(0);
+            let object = reply::adopt(REDIS_REPLY_STRING, text, len);
+            let object = Native.link(task, object);
+            self.leaf(task, object, 0)
+        }
+    }
+
+    /// The head of an aggregate; its elements follow as items of their own.
+    ///
+    /// # Safety
+    /// As for `simple`.
+    unsafe fn aggregate<O: Objects>(
+        self,
+        objects: &O,
+        task: *mut redisReadTask,
+        body: &[u8],
+    ) -> Result<bool, Fault> {
+        const RANGE: &str = "Multi-bulk length out of range";
+        // SAFETY: the caller's promise; after constructors ran the reader is looked at anew.
+        unsafe {
+            let r = self.0;
+            if (*r).maxdepth > 0 && (*r).ridx >= (*r).maxdepth {
+                return Err(protocol("Max nesting depth exceeded"));
+            }
+            let (count, cr) = match int_line(body) {
+                Int::Value(count, cr) => (count, cr),
+                Int::Incomplete => return Ok(false),
+                Int::Bad => return self.bad_line(body, "Bad multi-bulk length"),
+            };
+            if count < -1 || ((*r).maxelements > 0 && count > (*r).maxelements) {
+                return Err(protocol(RANGE));
+            }
+            if count == -1 {
+                let object = objects.nil(self, task);
+                return self.leaf(task, object, cr + 3);
+            }
+            let pairs = matches!((*task).r#type, REDIS_REPLY_MAP | REDIS_REPLY_ATTR);
+            let count = if pairs { count.checked_mul(2).ok_or(protocol(RANGE))? } else { count };
+            // More elements than `idx` can number would not fit any memory.
+            let Ok(elements) = u32::try_from(count) else { return Err(OutOfMemory.into()) };
+            if elements > 0 {
+                self.deepen()?;
+            }
+            let object = objects.array(self, task, elements as usize);
+            if elements == 0 {
+                return self.leaf(task, object, cr + 3);
+            }
+            if object.is_null() {
+                return Err(OutOfMemory.into());
+            }
+            self.consume(cr + 3);
+            (*task).elements = count;
+            (*task).obj = object;
+            if (*task).parent.is_null() {
+                (*r).reply = object;
+            }
+            (*r).ridx += 1;
+            let child = *(*r).task.add((*r).ridx as usize);
+            (*child).r#type = -1;
+            (*child).elements = -1;
+            (*child).idx = 0;
+            (*child).obj = ptr::null_mut();
+            (*child).parent = task;
+            (*child).privdata = (*r).privdata;
+        }
+        Ok(true)
+    }
+
+    /// Makes sure that there is a task below the current one.
+    fn deepen(self) -> Result<(), OutOfMemory> {
+        // SAFETY: a live reader; its tasks are replaced only when all is in hand. The
+        // records themselves never move.
+        unsafe {
+            let r = self.0;
+            let have = (*r).tasks as usize;
+            if ((*r).ridx as usize) + 1 < have {
+                return Ok(());
+            }
+            let more = have.max(TASK_STEP);
+            let total = have + more;
+            let tasks = c_int::try_from(total).map_err(|_| OutOfMemory)?;
+            let records = alloc::malloc(more * size_of::<redisReadTask>()).cast::<redisReadTask>();
+            let list = alloc::malloc(total * size_of::<*mut redisReadTask>()).cast::<*mut redisReadTask>();
+            if records.is_null() || list.is_null() {
+                alloc::free(records.cast());
+                alloc::free(list.cast());
+                return Err(OutOfMemory);
+            }
+            ptr::copy_nonoverlapping((*r).task, list, have);
+            for i in 0..more {
+                list.add(have + i).write(records.add(i));
+            }
+            if have > 1 {
+                alloc::free((*r).task.cast());
+            }
+            (*r).task = list;
+            (*r).tasks = tasks;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the objects of a reply; NULL says that memory ran out.
+///
+/// The safety contract of every method: `task` is the reader's current task.
+trait Objects {
+    const NATIVE: bool;
+    unsafe fn string(&self, r: Reader, task: *mut redisReadTask, text: *const u8, len: usize) -> *mut c_void;
+    unsafe fn array(&self, r: Reader, task: *mut redisReadTask, elements: usize) -> *mut c_void;
+    unsafe fn integer(&self, r: Reader, task: *mut redisReadTask, value: i64) -> *mut c_void;
+    unsafe fn double(&self, r: Reader, task: *mut redisReadTask, value: f64, text: &[u8]) -> *mut c_void;
+    unsafe fn nil(&self, r: Reader, task: *mut redisReadTask) -> *mut c_void;
+    unsafe fn bool(&self, r: Reader, task: *mut redisReadTask, value: c_int) -> *mut c_void;
+}
+
+/// The default constructors, inlined.
+struct Native;
+
+impl Native {
+    /// Adds a new reply to its parent, if it has one.
+    ///
+    /// # Safety
+    /// `task` is the current task, and `reply` is new or NULL.
+    #[inline]
+    unsafe fn link(&self, task: *mut redisReadTask, reply: *mut redisReply) -> *mut c_void {
+        // SAFETY: a native task's parent object is a growing reply.
+        unsafe {
+            let parent = (*task).parent;
+            if reply.is_null() || parent.is_null() {
+                return reply.cast();
+            }
+            let added = reply::add((*parent).obj.cast(), (*parent).elements as usize, reply);
+            if added { reply.cast() } else { ptr::null_mut() }
+        }
+    }
+}
+
+impl Objects for Native {
+    const NATIVE: bool = true;
+
+    #[inline]
+    unsafe fn string(&self, _: Reader, task: *mut redisReadTask, text: *const u8, len: usize) -> *mut c_void {
+        // SAFETY: the trait's contract; `text` is in the buffer.
+        unsafe { self.link(task, reply::string((*task).r#type, text, len)) }
+    }
+
+    unsafe fn array(&self, _: Reader, task: *mut redisReadTask, elements: usize) -> *mut c_void {
+        // SAFETY: the trait's contract.
+        unsafe { self.link(task, reply::growing((*task).r#type, elements)) }
+    }
+
+    #[inline]
+    unsafe fn integer(&self, _: Reader, task: *mut redisReadTask, value: i64) -> *mut c_void {
+        // SAFETY: the trait's contract.
+        unsafe { self.link(task, reply::integer(REDIS_REPLY_INTEGER, value)) }
+    }
+
+    unsafe fn double(&self, _: Reader, task: *mut redisReadTask, value: f64, text: &[u8]) -> *mut c_void {
+        // SAFETY: the trait's contract.
+        unsafe { self.link(task, reply::double(value, text.as_ptr(), text.len())) }
+    }
+
+    unsafe fn nil(&self, _: Reader, task: *mut redisReadTask) -> *mut c_void {
+        // SAFETY: the trait's contract.
+        unsafe { self.link(task, reply::nil()) }
+    }
+
+    unsafe fn bool(&self, _: Reader, task: *mut redisReadTask, value: c_int) -> *mut c_void {
+        // SAFETY: the trait's contract.
+        unsafe { self.link(task, reply::integer(REDIS_REPLY_BOOL, value.into())) }
+    }
+}
+
+/// The program's constructors, read from the reader at each use. Where there is
+/// none, the number of the reply's type stands for the object.
+struct Table;
+
+impl Table {
+    unsafe fn functions<'a>(r: Reader) -> Option<&'a redisReplyObjectFunctions> {
+        // SAFETY: a live reader; the reference is used before the next user code runs.
+        unsafe { (*r.0).r#fn.as_ref() }
+    }
+}
+
+fn number(kind: c_int) -> *mut c_void {
+    ptr::without_provenance_mut(kind as usize)
+}
+
+impl Objects for Table {
+    const NATIVE: bool = false;
+
+    unsafe fn string(&self, r: Reader, task: *mut redisReadTask, text: *const u8, len: usize) -> *mut c_void {
+        // SAFETY: read.h's contract for constructors.
+        unsafe {
+            match Table::functions(r).and_then(|f| f.createString) {
+                Some(create) => create(task, text.cast_mut().cast(), len),
+                None => number((*task).r#type),
+            }
+        }
+    }
+
+    unsafe fn array(&self, r: Reader, task: *mut redisReadTask, elements: usize) -> *mut c_void {
+        // SAFETY: read.h's contract for constructors.
+        unsafe {
+            match Table::functions(r).and_then(|f| f.createArray) {
+                Some(create) => create(task, elements),
+                None => number((*task).r#type),
+            }
+        }
+    }
+
+    unsafe fn integer(&self, r: Reader, task: *mut redisReadTask, value: i64) -> *mut c_void {
+        // SAFETY: read.h's contract for constructors.
+        unsafe {
+            match Table::functions(r).and_then(|f| f.createInteger) {
+                Some(create) => create(task, value),
+                None => number(REDIS_REPLY_INTEGER),
+            }
+        }
+    }
+
+    unsafe fn double(&self, r: Reader, task: *mut redisReadTask, value: f64, text: &[u8]) -> *mut c_void {
+        let mut copy = [0u8; DOUBLE_MAX + 1];
+        let len = text.len().min(DOUBLE_MAX);
+        // SAFETY: `copy` has room for `len` bytes and a NUL; read.h's contract for
+        // constructors.
+        unsafe {
+            ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), len);
+            match Table::functions(r).and_then(|f| f.createDouble) {
+                Some(create) => create(task, value, copy.as_mut_ptr().cast(), len),
+                None => number(REDIS_REPLY_DOUBLE),
+            }
+        }
+    }
+
+    unsafe fn nil(&self, r: Reader, task: *mut redisReadTask) -> *mut c_void {
+        // SAFETY: read.h's contract for constructors.
+        unsafe {
+            match Table::functions(r).and_then(|f| f.createNil) {
+                Some(create) => create(task),
+                None => number(REDIS_REPLY_NIL),
+            }
+        }
+    }
+
+    unsafe fn bool(&self, r: Reader, task: *mut redisReadTask, value: c_int) -> *mut c_void {
+        // SAFETY: read.h's contract for constructors.
+        unsafe {
+            match Table::functions(r).and_then(|f| f.createBool) {
+                Some(create) => create(task, value),
+                None => number(REDIS_REPLY_BOOL),
+            }
+        }
+    }
+}
+
+/// A double as RESP3 writes it, whatever the locale: `inf`, `nan`, or decimal
+/// digits with an optional point and exponent. A number too small to tell from
+/// zero is zero; one too large is refused.
+fn parse_double(text: &[u8]) -> Option<f64> {
+    let body = text.strip_prefix(b"-").unwrap_or(text);
+    let negative = body.len() < text.len();
+    if body.eq_ignore_ascii_case(b"inf") {
+        return Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
+    }
+    if body.eq_ignore_ascii_case(b"nan") {
+        return Some(f64::NAN);
+    }
+    let digits = |text: &[u8]| text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let whole = digits(body);
+    let mut rest = body.get(whole..)?;
+    let mut count = whole;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let len = digits(fraction);
+        count += len;
+        rest = fraction.get(len..)?;
+    }
+    if count == 0 {
+        return None;
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        if exponent.is_empty() || digits(exponent) != exponent.len() {
+            return None;
+        }
+    } else if !rest.is_empty() {
+        return None;
+    }
+    let value: f64 = core::str::from_utf8(text).ok()?.parse().ok()?;
+    value.is_finite().then_some(value)
+}
+
+/// `Protocol error, got "X" as reply type byte`, X made printable.
+fn type_byte_message(byte: u8, out: &mut [u8; 64]) -> &[u8] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let hex = |nibble: u8| HEX.get(usize::from(nibble & 15)).copied().unwrap_or(b'?');
+    let escaped = [b'\\', b'x', hex(byte >> 4), hex(byte)];
+    let shown: &[u8] = match byte {
+        b'\\' => b"\\\\",
+        b'"' => b"\\\"",
+        b'\n' => b"\\n",
+        b'\r' => b"\\r",
+        b'\t' => b"\\t",
+        7 => b"\\a",
+        8 => b"\\b",
+        b' '..=b'~' => &[byte],
+        _ => &escaped,
+    };
+    let parts: [&[u8]; 3] = [b"Protocol error, got \"", shown, b"\" as reply type byte"];
+    let mut len = 0;
+    for (to, from) in out.iter_mut().zip(parts.into_iter().flatten()) {
+        *to = *from;
+        len += 1;
+    }
+    out.get(..len).unwrap_or_default()
+}

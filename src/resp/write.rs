@@ -1,0 +1,281 @@
+//! Writes commands: `*<argc>`, then `$<length>` and the bytes of each argument.
+//!
+//! A command knows its exact length before the first byte is written, so that its
+//! place can be reserved and the writing itself cannot fail. And it knows where its
+//! arguments will lie, so that nobody has to parse what was just written.
+
+use core::ffi::{c_char, c_int};
+
+use bytes::BufMut;
+use libc::strlen;
+
+use crate::alloc::{self, OutOfMemory};
+use crate::decimal::Decimal;
+use crate::resp::{Int, int_line};
+use crate::room::Room;
+use crate::sds::Sds;
+
+/// Something that can be sent.
+pub(crate) trait Command {
+    /// Bytes that `put` writes.
+    fn size(&self) -> usize;
+
+    /// Writes the command; `out` has room for it.
+    fn put(&self, out: &mut Room<'_>);
+
+    /// The lengths of the arguments, in order.
+    fn lens(&self) -> impl Iterator<Item = usize>;
+
+    /// The command in a block of its own, with a NUL after it.
+    fn to_block(&self) -> Result<*mut c_char, OutOfMemory> {
+        let size = self.size();
+        let block = alloc::malloc(size.checked_add(1).ok_or(OutOfMemory)?).cast::<u8>();
+        if block.is_null() {
+            return Err(OutOfMemory);
+        }
+        // SAFETY: the block has room for the command and the NUL.
+        unsafe {
+            self.put(&mut Room::new(block, size));
+            block.add(size).write(0);
+        }
+        Ok(block.cast())
+    }
+
+    /// The command as a string.
+    fn to_sds(&self) -> Result<Sds, OutOfMemory> {
+        let text = Sds::with_capacity(self.size())?;
+        // SAFETY: that much room was asked for.
+        let mut room = unsafe { Room::new(text.tail(), self.size()) };
+        self.put(&mut room);
+        text.set_len(self.size());
+        Ok(text)
+    }
+}
+
+/// An argument vector as C passes it, measured.
+pub(crate) struct Argv {
+    argc: usize,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+    size: usize,
+}
+
+impl Argv {
+    /// `None` for a negative count, a NULL argument that is not empty, or a size
+    /// that overflows.
+    ///
+    /// # Safety
+    /// As for redisCommandArgv: `argc` pointers at `argv`, and, unless `argvlen` is
+    /// NULL, `argc` lengths, all readable while the result is in use.
+    pub(crate) unsafe fn new(argc: c_int, argv: *const *const c_char, argvlen: *const usize) -> Option<Argv> {
+        let argc = usize::try_from(argc).ok()?;
+        if argv.is_null() && argc > 0 {
+            return None;
+        }
+        let mut command = Argv { argc, argv, argvlen, size: header(argc) };
+        for i in 0..argc {
+            // SAFETY: `i` is below `argc`.
+            let (text, len) = unsafe { command.arg(i) }?;
+            if text.is_null() && len > 0 {
+                return None;
+            }
+            command.size = command.size.checked_add(bulk_size(len)?)?;
+        }
+        Some(command)
+    }
+
+    /// The text and length of an argument; `None` when its length cannot be known.
+    ///
+    /// # Safety
+    /// `i` is below `argc`.
+    unsafe fn arg(&self, i: usize) -> Option<(*const c_char, usize)> {
+        // SAFETY: the promise made to `new`.
+        unsafe {
+            let text = self.argv.add(i).read();
+            if !self.argvlen.is_null() {
+                Some((text, self.argvlen.add(i).read()))
+            } else if text.is_null() {
+                None
+            } else {
+                Some((text, strlen(text)))
+            }
+        }
+    }
+
+    fn args(&self) -> impl Iterator<Item = (*const c_char, usize)> {
+        // SAFETY: below `argc`.
+        (0..self.argc).filter_map(|i| unsafe { self.arg(i) })
+    }
+}
+
+impl Command for Argv {
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn put(&self, out: &mut Room<'_>) {
+        put_header(out, b'*', self.argc);
+        for (text, len) in self.args() {
+            put_header(out, b'$', len);
+            // SAFETY: the promise made to `new`.
+            unsafe { put_text(out, text.cast(), len) };
+            out.put_slice(b"\r\n");
+        }
+    }
+
+    fn lens(&self) -> impl Iterator<Item = usize> {
+        self.args().map(|(_, len)| len)
+    }
+}
+
+/// A command that the program encoded itself.
+pub(crate) struct Ready<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Ready<'a> {
+    /// Exactly one command of at least one argument, or `None`.
+    pub(crate) fn new(bytes: &'a [u8]) -> Option<Ready<'a>> {
+        let (count, mut rest) = length_line(b'*', bytes)?;
+        if count == 0 {
+            return None;
+        }
+        for _ in 0..count {
+            let (len, text) = length_line(b'$', rest)?;
+            rest = text.get(len..)?.strip_prefix(b"\r\n")?;
+        }
+        rest.is_empty().then_some(Ready { bytes })
+    }
+}
+
+impl Command for Ready<'_> {
+    fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn put(&self, out: &mut Room<'_>) {
+        out.put_slice(self.bytes);
+    }
+
+    fn lens(&self) -> impl Iterator<Item = usize> {
+        let mut rest = length_line(b'*', self.bytes).map_or(&[][..], |(_, rest)| rest);
+        core::iter::from_fn(move || {
+            let (len, text) = length_line(b'$', rest)?;
+            rest = text.get(len..)?.strip_prefix(b"\r\n")?;
+            Some(len)
+        })
+    }
+}
+
+/// The number on a line that begins with `mark`, and what follows the line.
+fn length_line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (first, body) = bytes.split_first()?;
+    match int_line(body) {
+        Int::Value(n, cr) if *first == mark => Some((usize::try_from(n).ok()?, body.get(cr + 2..)?)),
+        _ => None,
+    }
+}
+
+/// The arguments of a command, as they lie in the bytes that it wrote.
+pub(crate) fn args<'a, C: Command>(command: &'a C, written: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = first_bulk(written);
+    command.lens().map_while(move |len| {
+        let text = rest.get(header(len)..)?;
+        rest = text.get(len + 2..)?;
+        text.get(..len)
+    })
+}
+
+/// What follows the line with the number of arguments.
+fn first_bulk(written: &[u8]) -> &[u8] {
+    let line = written.iter().position(|b| *b == b'\n').map_or(written.len(), |lf| lf + 1);
+    written.get(line..).unwrap_or_default()
+}
+
+/// Bytes of an argument in a command.
+pub(crate) fn bulk_size(len: usize) -> Option<usize> {
+    len.checked_add(header(len) + 2)
+}
+
+/// Bytes of a line with a type byte and this number.
+pub(crate) fn header(n: usize) -> usize {
+    let (mut digits, mut limit) = (1, 10usize);
+    while n >= limit {
+        digits += 1;
+        match limit.checked_mul(10) {
+            Some(next) => limit = next,
+            None => break,
+        }
+    }
+    digits + 3
+}
+
+pub(crate) fn put_header(out: &mut Room<'_>, mark: u8, n: usize) {
+    if n < 10 {
+        out.put_slice(&[mark, b'0' + n as u8, b'\r', b'\n']);
+        return;
+    }
+    out.put_u8(mark);
+    out.put_slice(Decimal::unsigned(n as u64).as_bytes());
+    out.put_slice(b"\r\n");
+}
+
+/// # Safety
+/// `len` bytes at `text` are readable; NULL is fine when there are none.
+pub(crate) unsafe fn put_text(out: &mut Room<'_>, text: *const u8, len: usize) {
+    if len > 0 {
+        // SAFETY: the caller's promise.
+        out.put_slice(unsafe { core::slice::from_raw_parts(text, len) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn written(command: &impl Command) -> Vec<u8> {
+        let mut memory = vec![0; command.size()];
+        // SAFETY: all of `memory`, which outlives the Room.
+        let mut room = unsafe { Room::new(memory.as_mut_ptr(), memory.len()) };
+        command.put(&mut room);
+        assert_eq!(room.written(), command.size());
+        memory
+    }
+
+    #[test]
+    fn lengths_of_headers() {
+        for n in [0, 9, 10, 99, 100, 12345, usize::MAX] {
+            assert_eq!(header(n), format!("${n}\r\n").len());
+        }
+    }
+
+    #[test]
+    fn an_argument_vector_is_written_and_found_again() {
+        let texts = [c"SET", c"", c"a much longer argument"];
+        let argv = texts.map(|t| t.as_ptr());
+        // SAFETY: three live C strings.
+        let command = unsafe { Argv::new(3, argv.as_ptr(), core::ptr::null()) }.unwrap();
+        let bytes = written(&command);
+        assert_eq!(bytes, b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$22\r\na much longer argument\r\n");
+        let found: Vec<_> = args(&command, &bytes).collect();
+        assert_eq!(found, texts.map(|t| t.to_bytes()));
+    }
+
+    #[test]
+    fn a_ready_command_is_exactly_one() {
+        let good = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+        let command = Ready::new(good).unwrap();
+        assert_eq!(written(&command), good);
+        assert!(args(&command, good).eq([&b"GET"[..], b"k"]));
+        for cut in 0..good.len() {
+            assert!(Ready::new(&good[..cut]).is_none(), "{cut}");
+        }
+        for bad in
+            ["PING\r\n", "*0\r\n", "*-1\r\n", "*1\r\n$-1\r\n", "*2\r\n$9\r\nSUBSCRIBE\r\n$100000000\r\nx\r\n"]
+        {
+            assert!(Ready::new(bad.as_bytes()).is_none(), "{bad}");
+        }
+        let two = [&good[..], good].concat();
+        assert!(Ready::new(&two).is_none());
+    }
+}
