@@ -1,5 +1,7 @@
 //! Builds what cargo alone cannot: the name that the shared library carries, the
 //! one C file, and, with the feature `check-headers`, two headers for `make abi`.
+// The types are banned for what they do in the library, and this is not in it.
+#![allow(clippy::disallowed_types)]
 
 use std::env;
 

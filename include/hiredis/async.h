@@ -28,6 +28,7 @@
  *     redisAsyncCommand(ac, show, (void *)"greeting", "GET greeting");
  *     event_base_dispatch(base);
  *
+ *
  * The life of a context
  *
  * It is made by redisAsyncConnect and its relatives. If `err` is set then, the program
@@ -68,7 +69,7 @@
  *                            command    redisAsyncFree,        redisAsyncHandle..
  *                            functions  redisAsyncDisconnect
  *   reply or push callback   yes        yes, when it returns   no effect
- *   the same, reply NULL     refused    no effect, it ends     no effect
+ *   the same at the end      refused    no effect, it ends     no effect
  *   onConnect(REDIS_OK)      yes        yes, when it returns   no effect
  *   onConnect(REDIS_ERR)     refused    no effect, it ends     no effect
  *   onDisconnect             refused    no effect, it ends     no effect
