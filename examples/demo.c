@@ -127,6 +127,7 @@ static redisAsyncContext *open_link(link_state *link, int port, const struct tim
     ac = redisAsyncConnectWithOptions(&options);
     if (ac == NULL || ac->err || redisLibeventAttach(ac, base) != REDIS_OK) {
         fprintf(stderr, "Cannot connect: %s\n", ac != NULL ? ac->errstr : "out of memory");
+        redisAsyncFree(ac);
         exit(1);
     }
     ac->data = link;
@@ -278,7 +279,7 @@ static void on_incr(redisAsyncContext *ac, void *reply, void *privdata) {
     redisReply *r = (redisReply *)reply;
     (void)privdata;
     expect(is(r, REDIS_REPLY_ERROR, "ERR value is not an integer or out of range"), "INCR was not refused");
-    if (r != NULL) printf("   an error of the server, INCR of a text:    %s\n", r->str);
+    if (r != NULL) printf("   %-42s %s\n", "an error of the server, INCR of a text:", r->str);
     ((link_state *)ac->data)->answered = 1;
 }
 
@@ -321,7 +322,7 @@ static void step_errors(redisAsyncContext *ac, link_state *main_link) {
     expect(link.status == REDIS_ERR && link.err == REDIS_ERR_IO, "the connection was not refused");
     expect(strcmp(link.text, "Connection refused") == 0, "the connection failed otherwise: %s", link.text);
     expect(link.answered && !link.ended, "callbacks of the refused connection");
-    printf("   a connection that is refused, port %5d:   %s\n", port, link.text);
+    printf("   %-42s %s\n", "a connection that is refused:", link.text);
     close(fd);
 
     began = now();
@@ -330,7 +331,7 @@ static void step_errors(redisAsyncContext *ac, link_state *main_link) {
     run_until(&link.ended, "timeout");
     expect(link.connected && link.answered, "callbacks of the command that timed out");
     expect(link.status == REDIS_ERR && link.err == REDIS_ERR_TIMEOUT, "no timeout: %s", link.text);
-    printf("   a reply that does not come, 300 ms given:  %s, after %.0f ms\n\n", link.text,
+    printf("   %-42s %s, after %.0f ms\n\n", "a reply that does not come, 300 ms given:", link.text,
            (now() - began) * 1e3);
 }
 

@@ -54,6 +54,8 @@ int main(int argc, char **argv) {
                                         : redisAsyncConnect("127.0.0.1", 6379);
     if (loop == NULL || ac == NULL || ac->err) {
         fprintf(stderr, "Cannot connect: %s\n", ac != NULL ? ac->errstr : "out of memory");
+        redisAsyncFree(ac);
+        if (loop != NULL) aeDeleteEventLoop(loop);
         return 1;
     }
     if (redisAeAttach(loop, ac) != REDIS_OK) return 1;

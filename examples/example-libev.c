@@ -49,6 +49,7 @@ static redisAsyncContext *connect_to(struct ev_loop *loop, int argc, char **argv
                                         : redisAsyncConnect("127.0.0.1", 6379);
     if (ac == NULL || ac->err || redisLibevAttach(loop, ac) != REDIS_OK) {
         fprintf(stderr, "Cannot connect: %s\n", ac != NULL ? ac->errstr : "out of memory");
+        redisAsyncFree(ac);
         exit(1);
     }
     redisAsyncSetDisconnectCallback(ac, on_disconnect);

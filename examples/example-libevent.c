@@ -53,6 +53,8 @@ int main(int argc, char **argv) {
                                         : redisAsyncConnect("127.0.0.1", 6379);
     if (base == NULL || ac == NULL || ac->err) {
         fprintf(stderr, "Cannot connect: %s\n", ac != NULL ? ac->errstr : "out of memory");
+        redisAsyncFree(ac);
+        if (base != NULL) event_base_free(base);
         return 1;
     }
     if (redisLibeventAttach(ac, base) != REDIS_OK) return 1;

@@ -52,6 +52,7 @@ int main(int argc, char **argv) {
     redisAsyncContext *ac = redisAsyncConnectWithOptions(&options);
     if (ac == NULL || ac->err) {
         fprintf(stderr, "Cannot connect: %s\n", ac != NULL ? ac->errstr : "out of memory");
+        redisAsyncFree(ac);
         return 1;
     }
     if (redisPollAttach(ac) != REDIS_OK) return 1;

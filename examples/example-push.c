@@ -44,6 +44,7 @@ static redisContext *connect_to(int argc, char **argv) {
                                   : redisConnect("127.0.0.1", 6379);
     if (c != NULL && c->err == 0) return c;
     fprintf(stderr, "Cannot connect: %s\n", c != NULL ? c->errstr : "out of memory");
+    redisFree(c);
     exit(1);
 }
 
