@@ -34,7 +34,7 @@ static const char *text_of(redisContext *c, void *reply, const char *what) {
     return text;
 }
 
-const char *ask(redisContext *c, const char *format, ...) {
+const char *command_text(redisContext *c, const char *format, ...) {
     va_list ap;
     void *reply;
 
@@ -97,6 +97,17 @@ struct timeval seconds(double s) {
     tv.tv_sec = (time_t)s;
     tv.tv_usec = (suseconds_t)((s - (double)tv.tv_sec) * 1e6 + 0.5);
     return tv;
+}
+
+int public_flags(const redisContext *c) {
+    int bits = REDIS_BLOCK | REDIS_CONNECTED | REDIS_DISCONNECTING | REDIS_FREEING | REDIS_IN_CALLBACK |
+               REDIS_SUBSCRIBED | REDIS_MONITORING | REDIS_REUSEADDR;
+
+#if HIREDIS_MAJOR >= 1
+    bits |= REDIS_SUPPORTS_PUSH | REDIS_NO_AUTO_FREE | REDIS_NO_AUTO_FREE_REPLIES | REDIS_PREFER_IPV4 |
+            REDIS_PREFER_IPV6;
+#endif
+    return c->flags & bits;
 }
 
 int socket_option(int fd, int level, int name) {

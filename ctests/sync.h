@@ -10,7 +10,7 @@ redisContext *live_tcp(void);
 
 /* Sends a command and returns the reply's text (reply_text), the reply being freed.
  * Without a reply the test fails with the context's error. */
-const char *ask(redisContext *c, const char *format, ...);
+const char *command_text(redisContext *c, const char *format, ...);
 
 /* The same for the next reply of a pipeline. */
 const char *next_reply(redisContext *c);
@@ -28,6 +28,9 @@ redisContext *pair_context(int *peer);
 int alarms(int ms);
 
 struct timeval seconds(double s);
+
+/* c->flags without the bits that the headers do not name: those are the library's own affair. */
+int public_flags(const redisContext *c);
 
 /* What the system says of a descriptor. */
 int socket_option(int fd, int level, int name);

@@ -56,6 +56,8 @@ static int families[4], lookups;
 static int note_family(const char *node, const char *service, const struct addrinfo *hints,
                        struct addrinfo **res) {
     (void)node, (void)service, (void)res;
+    if (hints->ai_flags & AI_NUMERICHOST) /* asks nobody: is it a name at all? */
+        return EAI_NONAME;
     if (lookups < 4)
         families[lookups] = hints->ai_family;
     CHECK_INT(hints->ai_socktype, SOCK_STREAM);
@@ -154,7 +156,7 @@ TEST(connect, numeric_addresses_connect_whatever_family_is_preferred, "102") {
         c = redisConnectWithOptions(&o);
         CHECK_NO_ERROR(c);
         CHECK_INT(c->saddr->sa_family, AF_INET);
-        CHECK_STR(ask(c, "PING"), "+PONG");
+        CHECK_STR(command_text(c, "PING"), "+PONG");
         redisFree(c);
 
         REDIS_OPTIONS_SET_TCP(&o, "::1", port6);
@@ -177,7 +179,7 @@ TEST(connect, an_ipv6_literal_connects_with_the_default_options, "102") {
     CHECK_NO_ERROR(c);
     peer = hand_accept(listener);
     hand_send_str(peer, "+PONG\r\n");
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     hand_expect_str(peer, "*1\r\n$4\r\nPING\r\n");
     hand_expect_eof(peer);
@@ -192,7 +194,7 @@ TEST(connect, old_spellings_of_an_address_and_host_names_connect, "") {
         redisContext *c = redisConnect(host[i], live_port());
         CHECK_NO_ERROR(c);
         CHECK_STR(c->tcp.host, host[i]);
-        CHECK_STR(ask(c, "PING"), "+PONG");
+        CHECK_STR(command_text(c, "PING"), "+PONG");
         redisFree(c);
     }
 }
@@ -464,11 +466,11 @@ TEST(connect, a_million_microseconds_and_odd_timeouts_are_accepted, "92") {
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         redisContext *c = redisConnectWithTimeout("127.0.0.1", live_port(), good[i]);
         CHECK_NO_ERROR(c);
-        CHECK_STR(ask(c, "PING"), "+PONG");
+        CHECK_STR(command_text(c, "PING"), "+PONG");
         redisFree(c);
         c = redisConnectUnixWithTimeout(live_unix(), good[i]);
         CHECK_NO_ERROR(c);
-        CHECK_STR(ask(c, "PING"), "+PONG");
+        CHECK_STR(command_text(c, "PING"), "+PONG");
         redisFree(c);
     }
 }
@@ -530,12 +532,12 @@ TEST(connect, the_next_address_is_tried_when_one_refuses, "103") {
     CHECK_NO_ERROR(c);
     CHECK(c->flags & REDIS_CONNECTED);
     CHECK(!is_nonblocking(c->fd));
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
 
     c = connect_to_hosts(port, 3, &timeout);
     CHECK_NO_ERROR(c);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
     close(fd);
@@ -587,7 +589,7 @@ TEST(connect, the_next_address_is_tried_when_one_is_unreachable, "103") {
     c = connect_to_hosts(port, 2, NULL);
     instead.connect = NULL;
     CHECK_NO_ERROR(c);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
 }
 
@@ -643,27 +645,27 @@ TEST(connect, a_context_can_be_connected_by_the_functions_behind, "") {
     alloc_count_begin();
     c = redisConnectFd(-1);
     CHECK_INT(redisContextConnectTcp(c, "127.0.0.1", live_port(), &tv), REDIS_OK);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_STR(c->tcp.host, "127.0.0.1");
     redisFree(c);
 
     c = redisConnectFd(-1);
     CHECK_INT(redisContextConnectTcp(c, "127.0.0.1", live_port(), NULL), REDIS_OK);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
 
     c = redisConnectFd(-1);
     CHECK_INT(redisContextConnectBindTcp(c, "127.0.0.1", live_port(), NULL, "127.0.0.1"), REDIS_OK);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_STR(c->tcp.source_addr, "127.0.0.1");
     redisFree(c);
 
     c = redisConnectFd(-1);
     CHECK_INT(redisContextConnectUnix(c, live_unix(), &tv), REDIS_OK);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_STR(c->unix_sock.path, live_unix());
     CHECK_INT(redisReconnect(c), REDIS_OK);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
 
     c = redisConnectFd(-1);

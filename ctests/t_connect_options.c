@@ -40,7 +40,7 @@ TEST(connect, a_tcp_context_remembers_where_it_connects_to, "107") {
     CHECK(c->tcp.source_addr == NULL);
     CHECK(c->unix_sock.path == NULL);
     CHECK_INT(c->connection_type, REDIS_CONN_TCP);
-    CHECK_INT(c->flags, REDIS_BLOCK | REDIS_CONNECTED);
+    CHECK_INT(public_flags(c), REDIS_BLOCK | REDIS_CONNECTED);
 #if HIREDIS_MAJOR >= 1
     CHECK(c->connect_timeout == NULL && c->command_timeout == NULL);
     CHECK_UINT(c->addrlen, sizeof *sa);
@@ -63,7 +63,7 @@ TEST(connect, a_unix_context_remembers_its_path, "107") {
     CHECK(c->unix_sock.path != live_unix());
     CHECK(c->tcp.host == NULL);
     CHECK_INT(c->connection_type, REDIS_CONN_UNIX);
-    CHECK_INT(c->flags, REDIS_BLOCK | REDIS_CONNECTED);
+    CHECK_INT(public_flags(c), REDIS_BLOCK | REDIS_CONNECTED);
 #if HIREDIS_MAJOR >= 1
     CHECK_INT(c->connect_timeout->tv_sec, 3);
     CHECK_INT(c->connect_timeout->tv_usec, 0);
@@ -98,7 +98,7 @@ TEST(connect, a_given_descriptor_is_used_as_it_is, "99") {
     c = redisConnectFd(fd[0]);
     check_fresh(c);
     CHECK_INT(c->fd, fd[0]);
-    CHECK_INT(c->flags, REDIS_BLOCK | REDIS_CONNECTED);
+    CHECK_INT(public_flags(c), REDIS_BLOCK | REDIS_CONNECTED);
     CHECK(is_nonblocking(c->fd));
     CHECK(c->tcp.host == NULL && c->unix_sock.path == NULL);
     redisFree(c);
@@ -114,16 +114,16 @@ TEST(connect, a_descriptor_taken_from_a_context_serves_another, "99") {
 
     alloc_count_begin();
     c = live();
-    CHECK_STR(ask(c, "CLIENT SETNAME first"), "+OK");
+    CHECK_STR(command_text(c, "CLIENT SETNAME first"), "+OK");
     fd = redisFreeKeepFd(c);
     CHECK(fd >= 0 && is_open(fd));
     c = redisConnectFd(fd);
     CHECK_NO_ERROR(c);
-    CHECK_STR(ask(c, "CLIENT GETNAME"), "\"first\"");
+    CHECK_STR(command_text(c, "CLIENT GETNAME"), "\"first\"");
     CHECK_INT(redisFreeKeepFd(c), fd);
     CHECK(is_open(fd));
     c = redisConnectFd(fd);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     CHECK(!is_open(fd));
     alloc_count_end();
@@ -179,10 +179,6 @@ TEST(connect, each_option_sets_its_flag, "") {
         {REDIS_OPT_PREFER_IPV6, REDIS_BLOCK | REDIS_PREFER_IPV6},
         {REDIS_OPT_PREFER_IP_UNSPEC, REDIS_BLOCK | REDIS_PREFER_IPV4 | REDIS_PREFER_IPV6},
     };
-    /* Of the bits that are published; where the library keeps CLOEXEC is its own affair. */
-    int published = REDIS_BLOCK | REDIS_CONNECTED | REDIS_DISCONNECTING | REDIS_FREEING | REDIS_IN_CALLBACK |
-                    REDIS_SUBSCRIBED | REDIS_MONITORING | REDIS_REUSEADDR | REDIS_SUPPORTS_PUSH |
-                    REDIS_NO_AUTO_FREE | REDIS_NO_AUTO_FREE_REPLIES | REDIS_PREFER_IPV4 | REDIS_PREFER_IPV6;
 
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         for (int cloexec = 0; cloexec < 2; cloexec++) {
@@ -194,7 +190,7 @@ TEST(connect, each_option_sets_its_flag, "") {
             o.options = want[i].option | (cloexec ? REDIS_OPT_SET_SOCK_CLOEXEC : 0);
             c = redisConnectWithOptions(&o);
             CHECK_NO_ERROR(c);
-            CHECK_INT(c->flags & published, want[i].flags | REDIS_CONNECTED);
+            CHECK_INT(public_flags(c), want[i].flags | REDIS_CONNECTED);
             redisFree(c);
         }
     }
@@ -225,7 +221,7 @@ TEST(connect, each_connect_function_is_a_set_of_options, "") {
 
         check_fresh(c);
         CHECK_INT(c->connection_type, made[i].type);
-        CHECK_INT(c->flags & ~REDIS_CONNECTED, made[i].flags);
+        CHECK_INT(public_flags(c) & ~REDIS_CONNECTED, made[i].flags);
         if (made[i].timeout) {
             CHECK(c->connect_timeout != NULL);
             CHECK_INT(c->connect_timeout->tv_sec, 7);
@@ -265,7 +261,7 @@ TEST(connect, options_may_be_freed_after_the_call, "108") {
     socklen_t len = sizeof tv;
 
     strcpy(host, "127.0.0.1");
-    strcpy(source, "127.0.0.5");
+    strcpy(source, "127.0.0.1");
     *connect_timeout = seconds(5);
     *command_timeout = seconds(9);
     REDIS_OPTIONS_SET_TCP(o, host, live_port());
@@ -289,14 +285,14 @@ TEST(connect, options_may_be_freed_after_the_call, "108") {
     for (int again = 0; again < 2; again++) {
         CHECK_NO_ERROR(c);
         CHECK_STR(c->tcp.host, "127.0.0.1");
-        CHECK_STR(c->tcp.source_addr, "127.0.0.5");
+        CHECK_STR(c->tcp.source_addr, "127.0.0.1");
         CHECK_INT(c->connect_timeout->tv_sec, 5);
         CHECK_INT(c->command_timeout->tv_sec, 9);
         CHECK_INT(getsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len), 0);
         CHECK_INT(tv.tv_sec, 9);
         CHECK_INT(getsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len), 0);
         CHECK_INT(tv.tv_sec, 9);
-        CHECK_STR(ask(c, "PING"), "+PONG");
+        CHECK_STR(command_text(c, "PING"), "+PONG");
         CHECK_INT(redisReconnect(c), REDIS_OK);
     }
     redisFree(c);
@@ -314,7 +310,7 @@ TEST(connect, a_unix_path_may_be_freed_after_the_call, "108") {
     memset(path, 'x', strlen(path));
     CHECK_STR(c->unix_sock.path, live_unix());
     CHECK_INT(redisReconnect(c), REDIS_OK);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
 }
@@ -500,7 +496,7 @@ TEST(connect, a_failing_allocation_is_reported_whichever_it_is, "5") {
             if (failed == 0)
                 break;
         }
-        CHECK(k > 5); /* a context, a buffer, a reader, ...: at least some allocations were made to fail */
+        CHECK(k > 3); /* a context, a buffer and a reader at least */
     }
 }
 
@@ -536,7 +532,7 @@ TEST(connect, a_context_that_ran_out_of_memory_can_be_connected_again, "5") {
         if (c != NULL && c->err != 0) {
             CHECK_ERROR(c, REDIS_ERR_OOM, "Out of memory");
             if (redisReconnect(c) == REDIS_OK)
-                CHECK_STR(ask(c, "PING"), "+PONG");
+                CHECK_STR(command_text(c, "PING"), "+PONG");
             else /* the host's copy failed, so there is nowhere to go */
                 CHECK_ERROR(c, REDIS_ERR_OTHER, "Not enough information to reconnect");
         }

@@ -154,7 +154,7 @@ TEST(connect, with_reuse_a_later_try_may_succeed, "") {
     c = connect_bound(REDIS_OPT_REUSEADDR);
     instead.connect = NULL;
     CHECK_NO_ERROR(c);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
 }
 
@@ -328,7 +328,7 @@ TEST(connect, a_unix_path_may_have_107_characters, "106") {
     CHECK_STR(c->unix_sock.path, path);
     peer = hand_accept(listener);
     hand_send_str(peer, "+PONG\r\n");
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     close(peer);
     close(listener);
@@ -387,7 +387,7 @@ TEST(connect, a_full_unix_queue_is_waited_for, "") {
             c = redisConnectUnix(fake_path(f));
         CHECK_NO_ERROR(c);
         CHECK(!is_nonblocking(c->fd));
-        CHECK_STR(ask(c, "PING"), "+PONG");
+        CHECK_STR(command_text(c, "PING"), "+PONG");
         redisFree(c);
         alloc_count_end();
         fake_finish(f);

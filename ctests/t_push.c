@@ -1,4 +1,4 @@
-/* RESP3 on a blocking connection: pushes, their handler, the kinds of replies, subscriptions. */
+/* RESP3 on a blocking connection: pushes, their handler, the kinds of replies, subscriptions, attributes. */
 #include "sync.h"
 
 #if HIREDIS_MAJOR >= 1
@@ -23,7 +23,7 @@ static redisContext *live_resp3(void) {
 static redisContext *live_tracking(void) {
     redisContext *c = live_resp3();
 
-    CHECK_STR(ask(c, "CLIENT TRACKING ON"), "+OK");
+    CHECK_STR(command_text(c, "CLIENT TRACKING ON"), "+OK");
     return c;
 }
 
@@ -70,10 +70,10 @@ TEST(push, pushes_are_consumed_by_default, "131") {
     alloc_count_begin();
     c = live_tracking();
     for (int i = 0; i < 3; i++) {
-        CHECK_STR(ask(c, "SET push:key %d", i), "+OK");
-        CHECK_STR(ask(c, "GET push:key"), test_printf("\"%d\"", i));
+        CHECK_STR(command_text(c, "SET push:key %d", i), "+OK");
+        CHECK_STR(command_text(c, "GET push:key"), test_printf("\"%d\"", i));
     }
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
 }
@@ -87,16 +87,16 @@ TEST(push, the_handler_gets_invalidations_of_keys_and_of_everything, "132") {
     other = live();
     c->privdata = &data;
     redisSetPushCallback(c, note_push);
-    CHECK_STR(ask(c, "SET push:key 1"), "+OK");
-    CHECK_STR(ask(c, "GET push:key"), "\"1\"");
-    CHECK_STR(ask(other, "SET push:key 2"), "+OK");
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "SET push:key 1"), "+OK");
+    CHECK_STR(command_text(c, "GET push:key"), "\"1\"");
+    CHECK_STR(command_text(other, "SET push:key 2"), "+OK");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_STR(seen, ">[\"invalidate\" *[\"push:key\"]]");
     CHECK(seen_privdata == &data);
     seen[0] = '\0';
-    CHECK_STR(ask(c, "GET push:key"), "\"2\"");
-    CHECK_STR(ask(other, "FLUSHDB"), "+OK");
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "GET push:key"), "\"2\"");
+    CHECK_STR(command_text(other, "FLUSHDB"), "+OK");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_STR(seen, ">[\"invalidate\" nil]");
     redisFree(other);
     redisFree(c);
@@ -110,9 +110,9 @@ TEST(push, without_a_handler_pushes_come_in_band_and_no_reply_is_lost, "133") {
     c = live_tracking();
     other = live();
     CHECK(redisSetPushCallback(c, NULL) != NULL);
-    CHECK_STR(ask(c, "SET push:key 1"), "+OK");
-    CHECK_STR(ask(c, "GET push:key"), "\"1\"");
-    CHECK_STR(ask(other, "SET push:key 2"), "+OK");
+    CHECK_STR(command_text(c, "SET push:key 1"), "+OK");
+    CHECK_STR(command_text(c, "GET push:key"), "\"1\"");
+    CHECK_STR(command_text(other, "SET push:key 2"), "+OK");
     CHECK_INT(redisAppendCommand(c, "PING"), REDIS_OK);
     CHECK_STR(next_reply(c), ">[\"invalidate\" *[\"push:key\"]]");
     CHECK_STR(next_reply(c), "+PONG");
@@ -130,7 +130,7 @@ TEST(push, a_context_made_without_a_handler_gets_pushes_in_band, "133") {
     c = redisConnectWithOptions(&o);
     CHECK_NO_ERROR(c);
     freeReplyObject(redisCommand(c, "HELLO 3"));
-    CHECK_STR(ask(c, "DEBUG PROTOCOL PUSH"), ">[\"server-cpu-usage\" :42]");
+    CHECK_STR(command_text(c, "DEBUG PROTOCOL PUSH"), ">[\"server-cpu-usage\" :42]");
     CHECK_STR(next_reply(c), "\"Some real reply following the push reply\"");
     redisFree(c);
 }
@@ -167,14 +167,14 @@ TEST(push, every_kind_of_resp3_reply_arrives, "135") {
     alloc_count_begin();
     c = live_resp3();
     for (size_t i = 0; i < sizeof kind / sizeof *kind; i++)
-        CHECK_STR(ask(c, "DEBUG PROTOCOL %s", kind[i][0]), kind[i][1]);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+        CHECK_STR(command_text(c, "DEBUG PROTOCOL %s", kind[i][0]), kind[i][1]);
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
 }
 
 static const char *published(redisContext *other, const char *channel, const char *text) {
-    return ask(other, "PUBLISH %s %s", channel, text);
+    return command_text(other, "PUBLISH %s %s", channel, text);
 }
 
 TEST(push, a_subscriber_in_resp2_reads_messages_as_replies, "133") {
@@ -183,13 +183,13 @@ TEST(push, a_subscriber_in_resp2_reads_messages_as_replies, "133") {
     alloc_count_begin();
     c = live();
     other = live();
-    CHECK_STR(ask(c, "SUBSCRIBE push:a push:b"), "*[\"subscribe\" \"push:a\" :1]");
+    CHECK_STR(command_text(c, "SUBSCRIBE push:a push:b"), "*[\"subscribe\" \"push:a\" :1]");
     CHECK_STR(next_reply(c), "*[\"subscribe\" \"push:b\" :2]");
     CHECK_STR(published(other, "push:b", "hello"), ":1");
     CHECK_STR(next_reply(c), "*[\"message\" \"push:b\" \"hello\"]");
-    CHECK_STR(ask(c, "UNSUBSCRIBE push:a"), "*[\"unsubscribe\" \"push:a\" :1]");
-    CHECK_STR(ask(c, "UNSUBSCRIBE"), "*[\"unsubscribe\" \"push:b\" :0]");
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "UNSUBSCRIBE push:a"), "*[\"unsubscribe\" \"push:a\" :1]");
+    CHECK_STR(command_text(c, "UNSUBSCRIBE"), "*[\"unsubscribe\" \"push:b\" :0]");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(other);
     redisFree(c);
     alloc_count_end();
@@ -202,11 +202,11 @@ TEST(push, a_subscriber_in_resp3_without_a_handler_reads_messages_as_replies, "1
     c = live_resp3();
     other = live();
     redisSetPushCallback(c, NULL); /* as redis-cli does */
-    CHECK_STR(ask(c, "SUBSCRIBE push:a"), ">[\"subscribe\" \"push:a\" :1]");
+    CHECK_STR(command_text(c, "SUBSCRIBE push:a"), ">[\"subscribe\" \"push:a\" :1]");
     CHECK_STR(published(other, "push:a", "hello"), ":1");
     CHECK_STR(next_reply(c), ">[\"message\" \"push:a\" \"hello\"]");
-    CHECK_STR(ask(c, "PING"), "+PONG");
-    CHECK_STR(ask(c, "UNSUBSCRIBE push:a"), ">[\"unsubscribe\" \"push:a\" :0]");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "UNSUBSCRIBE push:a"), ">[\"unsubscribe\" \"push:a\" :0]");
     redisFree(other);
     redisFree(c);
     alloc_count_end();
@@ -225,10 +225,10 @@ TEST(push, a_push_may_come_before_between_and_after_replies, "131") {
     c = pair_context(&peer);
     redisSetPushCallback(c, note_push);
     hand_send_str(peer, NEWS NEWS "+1\r\n" NEWS ">0\r\n+2\r\n" NEWS);
-    CHECK_STR(ask(c, "A"), "+1");
+    CHECK_STR(command_text(c, "A"), "+1");
     CHECK_STR(seen, NEWS_TEXT " " NEWS_TEXT);
     seen[0] = '\0';
-    CHECK_STR(ask(c, "B"), "+2");
+    CHECK_STR(command_text(c, "B"), "+2");
     CHECK_STR(seen, NEWS_TEXT " >[]");
     seen[0] = '\0';
     hand_send_str(peer, "+3\r\n");
@@ -371,12 +371,12 @@ TEST(push, a_handler_may_append_commands, "132") {
     handled = pair_context(&peer);
     redisSetPushCallback(handled, append_more);
     hand_send_str(peer, NEWS "+1\r\n+2\r\n");
-    CHECK_STR(ask(handled, "FIRST"), "+1");
+    CHECK_STR(command_text(handled, "FIRST"), "+1");
     CHECK_STR(next_reply(handled), "+2");
     hand_expect_str(peer, "*1\r\n$5\r\nFIRST\r\n");
     /* it leaves with whatever is sent next */
     hand_send_str(peer, "+3\r\n");
-    CHECK_STR(ask(handled, "LAST"), "+3");
+    CHECK_STR(command_text(handled, "LAST"), "+3");
     hand_expect_str(peer, "*1\r\n$4\r\nMORE\r\n*1\r\n$4\r\nLAST\r\n");
     redisFree(handled);
     alloc_count_end();
@@ -464,6 +464,80 @@ TEST(push, objects_of_the_program_never_reach_the_handler, "") {
     CHECK_STR(seen, "");
     redisFree(c);
     close(peer);
+}
+
+/* ---- Attributes ---- */
+
+TEST(push, an_attribute_is_no_reply, "") {
+    int peer;
+    redisContext *c;
+
+    alloc_count_begin();
+    c = pair_context(&peer);
+    hand_send_str(peer, "|1\r\n+ttl\r\n:3600\r\n$1\r\nA\r\n$1\r\nB\r\n");
+    CHECK_STR(command_text(c, "GET a"), "\"A\"");
+    CHECK_STR(command_text(c, "GET b"), "\"B\"");
+    /* several, nested, before an error, before a push */
+    hand_send_str(peer, "|1\r\n+a\r\n|1\r\n+b\r\n+c\r\n:1\r\n|0\r\n-ERR no\r\n");
+    hand_send_str(peer, "|1\r\n+x\r\n:1\r\n>1\r\n+news\r\n+2\r\n");
+    CHECK_STR(next_reply(c), "-ERR no");
+    CHECK_STR(next_reply(c), "+2");
+    redisFree(c);
+    alloc_count_end();
+    close(peer);
+}
+
+TEST(push, an_attribute_is_no_element, "") {
+    int peer;
+    redisContext *c;
+
+    alloc_count_begin();
+    c = pair_context(&peer);
+    hand_send_str(peer, "*2\r\n|1\r\n+k\r\n+v\r\n:1\r\n:2\r\n");
+    CHECK_STR(next_reply(c), "*[:1 :2]");
+    hand_send_str(peer, "*2\r\n:1\r\n|1\r\n+k\r\n*1\r\n+v\r\n*1\r\n|2\r\n+a\r\n+b\r\n+c\r\n+d\r\n:2\r\n");
+    CHECK_STR(next_reply(c), "*[:1 *[:2]]");
+    hand_send_str(peer, "%1\r\n|1\r\n+k\r\n+v\r\n+key\r\n|1\r\n+k\r\n+v\r\n+value\r\n+next\r\n");
+    CHECK_STR(next_reply(c), "%[+key +value]");
+    CHECK_STR(next_reply(c), "+next");
+    redisFree(c);
+    alloc_count_end();
+    close(peer);
+}
+
+TEST(push, an_attribute_may_be_cut_anywhere, "") {
+    static const char bytes[] = "|2\r\n+ttl\r\n:3600\r\n*1\r\n+k\r\n$3\r\nabc\r\n"
+                                "*2\r\n|1\r\n+k\r\n+v\r\n:1\r\n:2\r\n";
+
+    for (size_t cut = 1; cut < sizeof bytes - 1; cut++) {
+        int peer;
+        redisContext *c = pair_context(&peer);
+        void *reply = NULL;
+
+        c->flags &= ~REDIS_BLOCK;
+        hand_send(peer, bytes, cut);
+        CHECK_INT(redisBufferRead(c), REDIS_OK);
+        CHECK_INT(redisGetReply(c, &reply), REDIS_OK);
+        CHECK(reply == NULL);
+        hand_send(peer, bytes + cut, sizeof bytes - 1 - cut);
+        CHECK_INT(redisBufferRead(c), REDIS_OK);
+        CHECK_INT(redisGetReply(c, &reply), REDIS_OK);
+        CHECK_STR(reply_text(reply), "*[:1 :2]");
+        freeReplyObject(reply);
+        redisFree(c);
+        close(peer);
+    }
+}
+
+TEST(push, a_live_servers_attribute_is_no_reply, "") {
+    redisContext *c = live();
+
+    freeReplyObject(redisCommand(c, "HELLO 3"));
+    CHECK_STR(command_text(c, "SET push:k v"), "+OK");
+    CHECK_STR(command_text(c, "DEBUG PROTOCOL ATTRIB"), "\"Some real reply following the attribute\"");
+    CHECK_STR(command_text(c, "GET push:k"), "\"v\"");
+    CHECK_STR(command_text(c, "ECHO two"), "\"two\"");
+    redisFree(c);
 }
 
 #endif

@@ -37,13 +37,13 @@ TEST(sync, a_command_within_its_timeout_works, "116") {
     c = live();
     CHECK_INT(redisSetTimeout(c, seconds(10.5)), REDIS_OK);
     check_timeouts(c->fd, 10, 500000);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_INT(redisSetTimeout(c, seconds(20)), REDIS_OK);
     check_timeouts(c->fd, 20, 0);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_INT(redisSetTimeout(c, seconds(0)), REDIS_OK); /* none */
     check_timeouts(c->fd, 0, 0);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
 }
@@ -99,7 +99,7 @@ TEST(sync, after_a_timeout_reconnecting_restores_service, "119") {
     CHECK_NO_ERROR(c);
     check_timeouts(c->fd, 0, 100000);
     CHECK_INT(redisSetTimeout(c, seconds(20)), REDIS_OK);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
 }
@@ -252,7 +252,7 @@ TEST(sync, keepalive_works_on_tcp, "125 126") {
     CHECK_INT(socket_option(c->fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
     CHECK_INT(socket_option(c->fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
     CHECK_NO_ERROR(c);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
 }
@@ -264,7 +264,7 @@ TEST(sync, keepalive_on_a_unix_socket_is_refused_without_an_error, "125") {
     c = live();
     CHECK_INT(redisEnableKeepAlive(c), REDIS_ERR);
     CHECK_NO_ERROR(c);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
 }
@@ -315,7 +315,7 @@ TEST(sync, the_user_timeout_is_set, "127") {
     c = live_tcp();
     CHECK_INT(redisSetTcpUserTimeout(c, 12345), REDIS_OK);
     CHECK_INT(socket_option(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 12345);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_INT(redisContextSetTcpUserTimeout(c, 54321), REDIS_OK);
     CHECK_INT(socket_option(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 54321);
     redisFree(c);
@@ -362,7 +362,7 @@ TEST(sync, signals_do_not_fail_a_command, "94") {
     c = redisConnectUnix(fake_path(f));
     CHECK_NO_ERROR(c);
     alarms(5);
-    CHECK_STR(ask(c, "PING"), "*[:1 :2]");
+    CHECK_STR(command_text(c, "PING"), "*[:1 :2]");
     count = alarms(0);
     CHECK(count > 2);
     redisFree(c);
@@ -408,12 +408,12 @@ TEST(sync, after_that_a_reconnect_works, "94") {
     sa.sa_handler = close_under_the_call;
     sigaction(SIGALRM, &sa, NULL);
     cut_off = live();
-    CHECK_STR(ask(cut_off, "MONITOR"), "+OK");
+    CHECK_STR(command_text(cut_off, "MONITOR"), "+OK");
     setitimer(ITIMER_REAL, &once, NULL);
     CHECK_INT(redisGetReply(cut_off, NULL), REDIS_ERR);
     CHECK_INT(cut_off->fd, -1);
     CHECK_INT(redisReconnect(cut_off), REDIS_OK);
-    CHECK_STR(ask(cut_off, "PING"), "+PONG");
+    CHECK_STR(command_text(cut_off, "PING"), "+PONG");
     redisFree(cut_off);
 }
 
@@ -674,15 +674,15 @@ TEST(sync, a_context_of_zeroes_is_an_error_to_every_call, "95") {
 TEST(sync, a_context_may_be_moved_by_memcpy, "95") {
     redisContext *original = live(), *copy = malloc(sizeof *copy);
 
-    CHECK_STR(ask(original, "PING"), "+PONG");
+    CHECK_STR(command_text(original, "PING"), "+PONG");
     CHECK_INT(redisAppendCommand(original, "ECHO %s", "moved"), REDIS_OK);
     memcpy(copy, original, sizeof *copy);
     memset(original, 0x5a, sizeof *original);
     free(original); /* as Asterisk's func_redis does */
     CHECK_STR(next_reply(copy), "\"moved\"");
-    CHECK_STR(ask(copy, "PING"), "+PONG");
+    CHECK_STR(command_text(copy, "PING"), "+PONG");
     CHECK_INT(redisReconnect(copy), REDIS_OK);
-    CHECK_STR(ask(copy, "PING"), "+PONG");
+    CHECK_STR(command_text(copy, "PING"), "+PONG");
     redisFree(copy);
 }
 
@@ -773,8 +773,8 @@ TEST(sync, all_bytes_move_through_the_function_table, "129") {
     alloc_count_begin();
     c = wired("+OK\r\n$3\r\nbar\r\n", 4, 5);
     c->privctx = &privctx;
-    CHECK_STR(ask(c, "SET foo bar"), "+OK");
-    CHECK_STR(ask(c, "GET foo"), "\"bar\"");
+    CHECK_STR(command_text(c, "SET foo bar"), "+OK");
+    CHECK_STR(command_text(c, "GET foo"), "\"bar\"");
     CHECK_MEM(wire.output, wire.output_len,
               "*3\r\n$3\r\nSET\r\n$3\r\nfoo\r\n$3\r\nbar\r\n*2\r\n$3\r\nGET\r\n$3\r\nfoo\r\n");
     CHECK_INT(wire.writes, 12);
@@ -861,7 +861,7 @@ TEST(sync, reconnecting_goes_back_to_the_default_transport, "119") {
     CHECK_INT(wire.closes, 1);
     CHECK(c->privctx == NULL);
     CHECK(c->funcs == standard);
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     CHECK_INT(wire.frees, 1);
     alloc_count_end();
@@ -1006,7 +1006,7 @@ TEST(sync, the_tables_write_sends_and_leaves_obuf, "118") {
     sdsfree(c->obuf);
     c->obuf = sdsempty();
     CHECK_STR(next_reply(c), "\"by hand\"");
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     redisFree(c);
     alloc_count_end();
 }

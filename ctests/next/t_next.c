@@ -125,80 +125,6 @@ TEST(next, a_long_pipeline_reads_while_it_writes, "114") {
     fake_finish(f);
 }
 
-/* ---- Attributes ---- */
-
-TEST(next, an_attribute_is_no_reply, "") {
-    int peer;
-    redisContext *c;
-
-    alloc_count_begin();
-    c = pair_context(&peer);
-    hand_send_str(peer, "|1\r\n+ttl\r\n:3600\r\n$1\r\nA\r\n$1\r\nB\r\n");
-    CHECK_STR(ask(c, "GET a"), "\"A\"");
-    CHECK_STR(ask(c, "GET b"), "\"B\"");
-    /* several, nested, before an error, before a push */
-    hand_send_str(peer, "|1\r\n+a\r\n|1\r\n+b\r\n+c\r\n:1\r\n|0\r\n-ERR no\r\n");
-    hand_send_str(peer, "|1\r\n+x\r\n:1\r\n>1\r\n+news\r\n+2\r\n");
-    CHECK_STR(next_reply(c), "-ERR no");
-    CHECK_STR(next_reply(c), "+2");
-    redisFree(c);
-    alloc_count_end();
-    close(peer);
-}
-
-TEST(next, an_attribute_is_no_element, "") {
-    int peer;
-    redisContext *c;
-
-    alloc_count_begin();
-    c = pair_context(&peer);
-    hand_send_str(peer, "*2\r\n|1\r\n+k\r\n+v\r\n:1\r\n:2\r\n");
-    CHECK_STR(next_reply(c), "*[:1 :2]");
-    hand_send_str(peer, "*2\r\n:1\r\n|1\r\n+k\r\n*1\r\n+v\r\n*1\r\n|2\r\n+a\r\n+b\r\n+c\r\n+d\r\n:2\r\n");
-    CHECK_STR(next_reply(c), "*[:1 *[:2]]");
-    hand_send_str(peer, "%1\r\n|1\r\n+k\r\n+v\r\n+key\r\n|1\r\n+k\r\n+v\r\n+value\r\n+next\r\n");
-    CHECK_STR(next_reply(c), "%[+key +value]");
-    CHECK_STR(next_reply(c), "+next");
-    redisFree(c);
-    alloc_count_end();
-    close(peer);
-}
-
-TEST(next, an_attribute_may_be_cut_anywhere, "") {
-    static const char bytes[] = "|2\r\n+ttl\r\n:3600\r\n*1\r\n+k\r\n$3\r\nabc\r\n"
-                                "*2\r\n|1\r\n+k\r\n+v\r\n:1\r\n:2\r\n";
-
-    for (size_t cut = 1; cut < sizeof bytes - 1; cut++) {
-        int peer;
-        redisContext *c = pair_context(&peer);
-        void *reply = NULL;
-
-        c->flags &= ~REDIS_BLOCK;
-        hand_send(peer, bytes, cut);
-        CHECK_INT(redisBufferRead(c), REDIS_OK);
-        CHECK_INT(redisGetReply(c, &reply), REDIS_OK);
-        CHECK(reply == NULL);
-        hand_send(peer, bytes + cut, sizeof bytes - 1 - cut);
-        CHECK_INT(redisBufferRead(c), REDIS_OK);
-        CHECK_INT(redisGetReply(c, &reply), REDIS_OK);
-        CHECK_STR(reply_text(reply), "*[:1 :2]");
-        freeReplyObject(reply);
-        redisFree(c);
-        close(peer);
-    }
-}
-
-TEST(next, a_live_servers_attribute_is_no_reply, "") {
-    redisContext *c = live();
-
-    freeReplyObject(redisCommand(c, "HELLO 3"));
-    CHECK_STR(ask(c, "SET next:k v"), "+OK");
-    CHECK_STR(ask(c, "DEBUG PROTOCOL ATTRIB"), "\"Some real reply following the attribute\"");
-    CHECK_STR(ask(c, "GET next:k"), "\"v\"");
-    CHECK_STR(ask(c, "ECHO two"), "\"two\"");
-    redisFree(c);
-}
-
 /* ---- Subscribing with a push handler ---- */
 
 static int news;
@@ -226,11 +152,11 @@ TEST(next, the_push_that_confirms_a_subscription_is_its_reply, "") {
     freeReplyObject(redisCommand(c, "HELLO 3"));
     redisSetPushCallback(c, count_push);
     for (size_t i = 0; i < sizeof ask_for / sizeof *ask_for; i++)
-        CHECK_STR(ask(c, ask_for[i][0]), ask_for[i][1]);
+        CHECK_STR(command_text(c, ask_for[i][0]), ask_for[i][1]);
     CHECK_INT(news, 0);
-    CHECK_STR(ask(c, "SUBSCRIBE next:a"), ">[\"subscribe\" \"next:a\" :1]");
-    CHECK_STR(ask(other, "PUBLISH next:a hello"), ":1");
-    CHECK_STR(ask(c, "PING"), "+PONG");
+    CHECK_STR(command_text(c, "SUBSCRIBE next:a"), ">[\"subscribe\" \"next:a\" :1]");
+    CHECK_STR(command_text(other, "PUBLISH next:a hello"), ":1");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
     CHECK_INT(news, 1);
     redisFree(other);
     redisFree(c);
