@@ -76,11 +76,6 @@ static void on_late(evutil_socket_t fd, short what, void *arg) {
     event_base_loopbreak(base);
 }
 
-static void run_until(const int *finished, const char *what) {
-    while (!*finished && !late && event_base_loop(base, EVLOOP_ONCE) == 0) continue;
-    expect(*finished, late ? "%s: not finished in time" : "%s: nothing left to wait for", what);
-}
-
 /* ---- Connections ------------------------------------------------------------------ */
 
 /* What the callbacks tell about one connection; `ac->data` points to it. */
@@ -91,6 +86,16 @@ typedef struct link_state {
     int err;
     char text[128];  /* of the error */
 } link_state;
+
+/* Runs the loop until `*finished`; that the connection fails or ends may be what is waited
+ * for, and is the end of the wait in any case. */
+static void run_until(const int *finished, const link_state *link, const char *what) {
+    while (!*finished && !link->failed && !link->ended && !late) {
+        if (event_base_loop(base, EVLOOP_ONCE) != 0) break;
+    }
+    if (*finished) return;
+    expect(0, "%s: %s", what, late ? "not finished in time" : link->text);
+}
 
 static int argument_count;
 static char **arguments;
@@ -152,7 +157,7 @@ static void on_info(redisAsyncContext *ac, void *reply, void *privdata) {
 static void step_connect(redisAsyncContext *ac, link_state *link) {
     printf("1. Connect through libevent\n");
     redisAsyncCommand(ac, on_info, NULL, "INFO server");
-    run_until(&link->answered, "INFO");
+    run_until(&link->answered, link, "INFO");
     expect(link->connected && link->status == REDIS_OK, "the connect callback: %s", link->text);
     printf("   connected, the server is Redis %s\n\n", version);
 }
@@ -206,13 +211,13 @@ static void on_get(redisAsyncContext *ac, void *reply, void *privdata) {
     if (i + WINDOW < PAIRS) send_pair(ac, i + WINDOW);
 }
 
-static void step_pipeline(redisAsyncContext *ac) {
+static void step_pipeline(redisAsyncContext *ac, const link_state *link) {
     long i;
     double took;
     printf("2. Pipeline %s SET and %s GET\n", grouped(PAIRS), grouped(PAIRS));
     pipeline_began = now();
     for (i = 0; i < WINDOW; i++) send_pair(ac, i);
-    run_until(&pipeline_finished, "pipeline");
+    run_until(&pipeline_finished, link, "pipeline");
     took = now() - pipeline_began;
     if (isatty(STDOUT_FILENO)) printf("\n");
     expect(sets_checked == PAIRS, "%d replies to SET", sets_checked);
@@ -241,7 +246,7 @@ static void on_message(redisAsyncContext *ac, void *reply, void *privdata) {
     int i;
 
     if (r == NULL || r->type != REDIS_REPLY_ARRAY || r->elements != 3) {
-        expect(0, "what came is no message");
+        expect(0, "what came is no message: %s", r != NULL && r->str != NULL ? r->str : ac->errstr);
         return;
     }
     kind = r->element[0]->str;
@@ -265,9 +270,10 @@ static void step_pubsub(redisAsyncContext *publisher) {
     redisAsyncContext *ac = open_link(&link, 0, NULL);
     printf("3. Subscribe, and receive what another connection publishes\n");
     redisAsyncCommand(ac, on_message, publisher, "SUBSCRIBE " CHANNEL);
-    run_until(&unsubscribed, "subscription");
-    redisAsyncDisconnect(ac);
-    run_until(&link.ended, "disconnect of the subscriber");
+    run_until(&unsubscribed, &link, "subscription");
+    /* A connection that ended by itself has freed its context. */
+    if (!link.ended && !link.failed) redisAsyncDisconnect(ac);
+    run_until(&link.ended, &link, "disconnect of the subscriber");
     expect(heard == MESSAGES, "%d messages", heard);
     expect(link.status == REDIS_OK, "the subscriber was disconnected: %s", link.text);
     printf("\n");
@@ -314,11 +320,11 @@ static void step_errors(redisAsyncContext *ac, link_state *main_link) {
     printf("4. What goes wrong arrives in callbacks\n");
     main_link->answered = 0;
     redisAsyncCommand(ac, on_incr, NULL, "INCR demo:0");
-    run_until(&main_link->answered, "INCR");
+    run_until(&main_link->answered, main_link, "INCR");
 
     other = open_link(&link, port, NULL);
     redisAsyncCommand(other, on_lost, "a command without a server", "PING");
-    run_until(&link.failed, "refused connection");
+    run_until(&link.failed, &link, "refused connection");
     expect(link.status == REDIS_ERR && link.err == REDIS_ERR_IO, "the connection was not refused");
     expect(strcmp(link.text, "Connection refused") == 0, "the connection failed otherwise: %s", link.text);
     expect(link.answered && !link.ended, "callbacks of the refused connection");
@@ -328,7 +334,7 @@ static void step_errors(redisAsyncContext *ac, link_state *main_link) {
     began = now();
     other = open_link(&link, 0, &patience);
     redisAsyncCommand(other, on_lost, "BLPOP", "BLPOP demo:nothing 0");
-    run_until(&link.ended, "timeout");
+    run_until(&link.ended, &link, "timeout");
     expect(link.connected && link.answered, "callbacks of the command that timed out");
     expect(link.status == REDIS_ERR && link.err == REDIS_ERR_TIMEOUT, "no timeout: %s", link.text);
     printf("   %-42s %s, after %.0f ms\n\n", "a reply that does not come, 300 ms given:", link.text,
@@ -354,7 +360,7 @@ static void step_disconnect(redisAsyncContext *ac, link_state *link) {
     redisAsyncDisconnect(ac);
     expect(redisAsyncCommand(ac, NULL, NULL, "PING") == REDIS_ERR,
            "a command was accepted after the disconnect");
-    run_until(&link->ended, "disconnect");
+    run_until(&link->ended, link, "disconnect");
     expect(deleted == KEYS, "%d replies to DEL", deleted);
     expect(link->status == REDIS_OK, "the connection was lost: %s", link->text);
     printf("   asked for with %s commands on their way; all answered, then the end\n\n", grouped(deleted));
@@ -379,7 +385,7 @@ int main(int argc, char **argv) {
 
     ac = open_link(&link, 0, NULL);
     step_connect(ac, &link);
-    if (mismatches == 0) step_pipeline(ac);
+    if (mismatches == 0) step_pipeline(ac, &link);
     if (mismatches == 0) step_pubsub(ac);
     if (mismatches == 0) step_errors(ac, &link);
     if (mismatches == 0) step_disconnect(ac, &link);
