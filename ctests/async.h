@@ -52,7 +52,7 @@ struct conn {
 
 /* ---- Making and ending ---- */
 
-/* Comes first; counts memory from here on. conn_up, conn_up_with and conn_live include it. */
+/* Comes first; empties the log, counts memory from here on. conn_up, conn_up_with and conn_live include it. */
 void conn_zero(conn *c);
 
 /* Connected to a listening socket of the test, but no event has been handled yet. Hooks and
@@ -99,7 +99,7 @@ void owe_everything(conn *c);
 /* ---- Driving a scripted connection ---- */
 
 void flush(conn *c);                     /* one write event */
-void serve(conn *c, const char *bytes);  /* the server sends, then one read event */
+void serve(conn *c, const char *bytes);  /* the server sends, then read events until all is read */
 void serve_n(conn *c, const char *bytes, size_t len);
 void hang_up(conn *c);                   /* the server closes, then one read event */
 const char *sent(conn *c);               /* what the server has received since last asked */

@@ -102,7 +102,7 @@ TEST(async_oom, making_a_context, "5 6") {
 /* ---- Asking ---- */
 
 static const char *const kinds[] = {
-    "GET k", "SUBSCRIBE one", "SUBSCRIBE one two one", "PSUBSCRIBE p*", "SSUBSCRIBE s", "MONITOR", "RESET",
+    "GET k", "SUBSCRIBE one", "SUBSCRIBE one two one", "PSUBSCRIBE q*", "SSUBSCRIBE s", "MONITOR", "RESET",
     "HELLO 3", "CLIENT REPLY OFF", "SUBSCRIBE", "QUIT",
 };
 
@@ -151,6 +151,36 @@ TEST(async_oom, asking, "12") {
                     CHECK_INT(status, REDIS_OK);
                     break;
                 }
+            }
+        }
+    }
+}
+
+TEST(async_oom, subscribing_again, "12") {
+    static const char *const ways[] = {"SUBSCRIBE new ch", "SUBSCRIBE ch new", "PSUBSCRIBE p* new",
+                                       "SSUBSCRIBE t new"};
+    static const char *const kept[] = {"a:NULL b:NULL ping:NULL pat:NULL t:NULL disconnect=0",
+                                       "a:NULL b:NULL ping:NULL pat:NULL t:NULL disconnect=0",
+                                       "a:NULL b:NULL ping:NULL ch:NULL t:NULL disconnect=0",
+                                       "a:NULL b:NULL ping:NULL ch:NULL pat:NULL disconnect=0"};
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        for (size_t k = 1;; k++) {
+            conn c;
+            counts_begin();
+            ready(&c, 1);
+            alloc_fail_at(k);
+            int status = ask_counted(&c, 0, ways[i]);
+            size_t failed = alloc_failures();
+            alloc_fail_never();
+            redisAsyncFree(c.ac);
+            /* Refused: the callback from before is back in its place. */
+            CHECK_LOG(status == REDIS_OK ? kept[i]
+                                         : "a:NULL b:NULL ping:NULL ch:NULL pat:NULL t:NULL disconnect=0");
+            CHECK_INT(calls[0], status == REDIS_OK ? 2 : 0);
+            conn_done(&c);
+            if (failed == 0) {
+                CHECK_INT(status, REDIS_OK);
+                break;
             }
         }
     }

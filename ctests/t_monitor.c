@@ -18,8 +18,8 @@ static void watch_and_quit(int protocol) {
     conn c;
     conn_live(&c, protocol);
     ask(&c, "m", "MONITOR");
-    CHECK(c.ac->c.flags & REDIS_MONITORING);
     PUMP_LOG(&c, "m:+OK");
+    CHECK(c.ac->c.flags & REDIS_MONITORING);
     sync_text(other, "ECHO one");
     sync_text(other, "ECHO two");
     PUMP_LOG(&c, "m:+@ \"ECHO\" \"one\" m:+@ \"ECHO\" \"two\"");
