@@ -49,7 +49,8 @@ TEST(layout, the_library_fills_a_context_at_the_published_offsets, "199") {
     CHECK_INT(AT(c, 8, int), 0);
     CHECK_STR((char *)c + 12, "");
     CHECK(AT(c, 140, int) > 2);
-    CHECK_INT(AT(c, 144, int), REDIS_BLOCK | REDIS_CONNECTED);
+    /* Bits above the published flags are the library's own. */
+    CHECK_INT(AT(c, 144, int) & 0x1fff, REDIS_BLOCK | REDIS_CONNECTED);
     CHECK(AT(c, 0, redisContextFuncs *) != NULL);
     CHECK_UINT(sdslen(AT(c, 152, sds)), 0);
     CHECK_UINT(AT(AT(c, 160, redisReader *), 160, size_t), REDIS_READER_MAX_BUF);

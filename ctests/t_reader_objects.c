@@ -284,7 +284,7 @@ TEST(reader_objects, tasks_carry_the_privdata_of_their_start, "74 82") {
     CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
     CHECK_STR(calls, "A2:3@root,P1 I3:1@#1[0]/3,P1 A2:1@#1[1]/3,P1 I3:2@#3[0]/1,P2 I3:3@#1[2]/3,P1 ");
     CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
-    CHECK_STR(calls + strlen(calls) - 18, " S5:'next'@root,P2 ");
+    CHECK_STR(calls + strlen(calls) - 18, "S5:'next'@root,P2 ");
     redisReaderFree(r);
 }
 
@@ -424,8 +424,55 @@ TEST(reader_objects, the_function_table_is_read_at_each_use, "82") {
     CHECK_INT(redisReaderGetReply(r, NULL), REDIS_OK);
     r->fn = &functions;
     CHECK_INT(redisReaderGetReply(r, NULL), REDIS_OK);
-    CHECK_STR(calls, "A2:2@root I3:1@#1[0]/2 I3:1@root I3:2@root free#3 ");
+    CHECK_STR(calls, "A2:2@root I3:1@#1[0]/2 I3:1@root I3:2@root free#4 ");
     redisReaderFree(r);
+}
+
+/* ---- The default constructors in a program's table ---------------------------------------------- */
+
+static redisReplyObjectFunctions defaults;
+static int borrowed_calls;
+
+static void *borrowed_string(const redisReadTask *task, char *str, size_t len) {
+    borrowed_calls++;
+    return defaults.createString(task, str, len);
+}
+
+static void *borrowed_array(const redisReadTask *task, size_t n) {
+    borrowed_calls++;
+    return defaults.createArray(task, n);
+}
+
+TEST(reader_objects, the_default_constructors_work_in_a_table_of_the_program, "65 82") {
+    static const char bytes[] =
+        "*7\r\n$3\r\nfoo\r\n%1\r\n+k\r\n*0\r\n,1.5\r\n=5\r\ntxt:x\r\n#t\r\n_\r\n~1\r\n:7\r\n";
+    alloc_count_begin();
+    redisReader *r = redisReaderCreate();
+    defaults = *r->fn;
+    CHECK(defaults.createString != NULL && defaults.createArray != NULL && defaults.createInteger != NULL);
+    CHECK(defaults.createDouble != NULL && defaults.createNil != NULL && defaults.createBool != NULL);
+    CHECK(defaults.freeObject == freeReplyObject);
+    redisReplyObjectFunctions own = defaults;
+    own.createString = borrowed_string;
+    own.createArray = borrowed_array;
+    r->fn = &own;
+    for (size_t cut = 0; cut < sizeof(bytes) - 1; cut++) {
+        borrowed_calls = 0;
+        if (cut > 0) {
+            feed(r, bytes, cut);
+            CHECK_PTR(read_reply(r), NULL);
+        }
+        feed(r, bytes + cut, sizeof(bytes) - 1 - cut);
+        redisReply *reply = read_reply(r);
+        CHECK_STR(reply_text(reply), "*[\"foo\" %[+k *[]] ,1.5 =txt:\"x\" #t nil ~[:7]]");
+        CHECK_INT(borrowed_calls, 7);
+        freeReplyObject(reply);
+    }
+    /* A half-read reply is freed with its empty slots. */
+    feed(r, bytes, 30);
+    CHECK_PTR(read_reply(r), NULL);
+    redisReaderFree(r);
+    alloc_count_end();
 }
 
 #endif
