@@ -59,11 +59,14 @@ $(shared): $(built) ;
 
 # Cargo's archive holds all of compiler_builtins and every Rust symbol. What is left here is one
 # object that defines the public functions and nothing else that could collide with a program.
+# Programs with an sds of their own, as Redis modules have, define the same names once more: the
+# library never calls its own by name, so there they may win.
 $(static): $(built) $(exports)
 	@mkdir -p $(@D)
 	@sed 's/^/-u /' $(exports) > $(@D)/roots
 	$(LD) -r --force-group-allocation --gc-sections @$(@D)/roots -o $(@D)/all.o $(release)/libhiredis_rs.a
 	$(OBJCOPY) -R .llvmbc -R .llvmcmd --keep-global-symbols=$(exports) --strip-unneeded \
+	    --wildcard --weaken-symbol='sds*' --weaken-symbol=hex_digit_to_int \
 	    $(@D)/all.o $(@D)/hiredis_rs.o
 	@rm -f $@
 	$(AR) rcs $@ $(@D)/hiredis_rs.o
@@ -76,12 +79,13 @@ demo:
 check:
 	scripts/check
 
-# The headers against the Rust sources, the exported names, and objects built for hiredis 1.4.
+# The headers against the Rust sources, the exported names, and programs built for hiredis.
 abi: all
 	HIREDIS_RS_SONAME=$(SONAME) $(CARGO) check --features check-headers --target-dir target
 	ctests/headers/run
 	scripts/check-exports
 	ctests/relink/run
+	ctests/own_sds/run
 
 lint:
 	scripts/lint
