@@ -55,10 +55,6 @@ pub const REDIS_PREFER_IPV4: c_int = 0x800;
 pub const REDIS_PREFER_IPV6: c_int = 0x1000;
 /// Unlike hiredis: close-on-exec has a flag bit of its own, not REDIS_REUSEADDR's.
 pub(crate) const CLOEXEC: c_int = 0x2000;
-/// connect succeeded without waiting, so nobody needs to ask again.
-pub(crate) const CONNECTED_AT_ONCE: c_int = 0x4000;
-/// An asynchronous context whose connection is over and all of whose callbacks were told.
-pub(crate) const ENDED: c_int = 0x8000;
 
 pub const REDIS_OPT_NONBLOCK: c_int = 0x01;
 pub const REDIS_OPT_REUSEADDR: c_int = 0x02;

@@ -161,6 +161,10 @@ pub(crate) fn reconnect(c: Ctx) -> Result<(), Failed> {
     // are there.
     unsafe {
         let raw = c.as_ptr();
+        if (*raw).funcs.is_null() {
+            // All zeroes: the descriptor is not one.
+            (*raw).fd = REDIS_INVALID_FD;
+        }
         // Unlike hiredis: a TLS table without its state would crash on the first byte.
         (*raw).funcs = &raw const net::FUNCTIONS;
         let obuf = Sds::empty().map_err(|oom| c.out_of_memory(oom))?;
@@ -204,11 +208,6 @@ pub(crate) fn reconnect(c: Ctx) -> Result<(), Failed> {
 }
 
 impl Ctx {
-    pub(crate) fn reader(self) -> Option<Reader> {
-        // SAFETY: a live context's reader is NULL or one of the library's.
-        unsafe { Reader::from_raw((*self.as_ptr()).reader) }
-    }
-
     fn obuf(self) -> Option<Sds> {
         // SAFETY: a live context's obuf is NULL or an sds.
         unsafe { Sds::from_raw((*self.as_ptr()).obuf) }
@@ -329,7 +328,7 @@ impl Ctx {
         let Some(reader) = self.reader() else { return Err(self.no_transport()) };
         // SAFETY: nobody else holds a reference into the reader.
         let size = unsafe { reader.io().read_size }.max(READ_SIZE);
-        if size > READ_SIZE || reader.in_bulk() {
+        if size > READ_SIZE || reader.bulk_needs() >= READ_SIZE {
             return self.read_in_place(reader, size);
         }
         // What comes alone goes through the stack: an idle connection then holds no

@@ -9,6 +9,7 @@ use core::ptr;
 
 use crate::abi::*;
 use crate::alloc::OutOfMemory;
+use crate::resp::read::Reader;
 use crate::sys;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,11 @@ impl Ctx {
     pub(crate) fn clear(self, flags: c_int) {
         // SAFETY: a live context.
         unsafe { (*self.0).flags &= !flags }
+    }
+
+    pub(crate) fn reader(self) -> Option<Reader> {
+        // SAFETY: a live context's reader is NULL or one of the library's.
+        unsafe { Reader::from_raw((*self.0).reader) }
     }
 
     pub(crate) fn clear_error(self) {

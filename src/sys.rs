@@ -54,7 +54,8 @@ impl Deadline {
     }
 }
 
-fn now_ms() -> i64 {
+/// Milliseconds by the monotonic clock.
+pub(crate) fn now_ms() -> i64 {
     let mut now = MaybeUninit::<libc::timespec>::zeroed();
     // SAFETY: the clock exists, and a timespec of zeroes is valid if it should fail.
     let now = unsafe {
@@ -98,6 +99,12 @@ pub(crate) fn poll(fd: c_int, events: i16, timeout_ms: c_int) -> Ready {
         _ if errno() == libc::EINTR => Ready::Interrupted,
         _ => Ready::Failed,
     }
+}
+
+/// Sleeps.
+pub(crate) fn pause(ms: c_int) {
+    // SAFETY: no descriptors.
+    unsafe { libc::poll(core::ptr::null_mut(), 0, ms) };
 }
 
 /// A stream socket in non-blocking mode, below 0 on failure.

@@ -101,6 +101,15 @@ pub(crate) unsafe fn frame<'a>(reply: *const redisReply) -> Option<Frame<'a>> {
     }
 }
 
+/// Whether a reply says that a command became part of a transaction.
+///
+/// # Safety
+/// `reply` is live.
+pub(crate) unsafe fn is_queued(reply: *const redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (*reply).r#type == REDIS_REPLY_STATUS && text(reply) == Some(b"QUEUED") }
+}
+
 /// Whether a reply is a line of MONITOR: `1700000000.123456 [0 127.0.0.1:5000] "GET" "k"`.
 ///
 /// # Safety

@@ -55,8 +55,7 @@ impl Ac {
     }
 
     /// Asks the event loop to tell when the connection can be read.
-    pub(crate) fn want_read(self) {
-        self.schedule_timer();
+    pub(crate) fn add_read(self) {
         // SAFETY: a live context; the hook is called with its own data.
         unsafe {
             if let Some(add_read) = (*self.0).ev.addRead {
@@ -65,18 +64,27 @@ impl Ac {
         }
     }
 
-    /// Asks the event loop to tell when the connection can be written.
-    pub(crate) fn want_write(self) {
-        self.schedule_timer();
+    /// Asks the event loop to tell when the connection can be written. False if there
+    /// is no event loop yet.
+    pub(crate) fn add_write(self) -> bool {
         // SAFETY: a live context; the hook is called with its own data.
         unsafe {
-            if let Some(add_write) = (*self.0).ev.addWrite {
-                add_write((*self.0).ev.data);
+            let Some(add_write) = (*self.0).ev.addWrite else { return false };
+            add_write((*self.0).ev.data);
+        }
+        true
+    }
+
+    pub(crate) fn del_read(self) {
+        // SAFETY: a live context; the hook is called with its own data.
+        unsafe {
+            if let Some(del_read) = (*self.0).ev.delRead {
+                del_read((*self.0).ev.data);
             }
         }
     }
 
-    pub(crate) fn no_write(self) {
+    pub(crate) fn del_write(self) {
         // SAFETY: a live context; the hook is called with its own data.
         unsafe {
             if let Some(del_write) = (*self.0).ev.delWrite {
@@ -85,19 +93,14 @@ impl Ac {
         }
     }
 
-    /// Sets the event loop's timer to the timeout in force, if there is one.
-    fn schedule_timer(self) {
-        // SAFETY: a live context; its timeouts are NULL or blocks of its own.
+    /// Sets the event loop's timer. False if it has none.
+    pub(crate) fn schedule_timer(self, tv: timeval) -> bool {
+        // SAFETY: a live context; the hook is called with its own data.
         unsafe {
-            let c = &raw const (*self.0).c;
-            let connected = self.has(REDIS_CONNECTED);
-            let tv = if connected { (*c).command_timeout } else { (*c).connect_timeout };
-            if let (Some(schedule), Some(tv)) = ((*self.0).ev.scheduleTimer, tv.as_ref())
-                && (tv.tv_sec != 0 || tv.tv_usec != 0)
-            {
-                schedule((*self.0).ev.data, *tv);
-            }
+            let Some(schedule) = (*self.0).ev.scheduleTimer else { return false };
+            schedule((*self.0).ev.data, tv);
         }
+        true
     }
 
     /// Takes leave of the event loop, once. Another may be attached afterwards.

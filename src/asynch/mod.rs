@@ -18,23 +18,29 @@
 
 mod frame;
 pub(crate) mod handle;
+mod muting;
+mod private;
 mod pubsub;
 mod queue;
 mod table;
+mod timer;
 
 use core::ffi::{c_int, c_void};
 use core::mem::size_of;
 use core::ptr;
 
-use self::frame::{Event, Frame, frame, is_monitor_line, kind_of};
+use self::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
 use self::handle::Ac;
-use self::pubsub::{Head, Kind, Pubsub};
+use self::muting::Muting;
+use self::private::{Private, Stamp};
+use self::pubsub::{Head, Kind, Pubsub, callback_of};
 use self::queue::{Node, Queue, Tag};
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
 use crate::context;
 use crate::ctx::Ctx;
-use crate::net::{connect, option};
+use crate::net::connect::{self, Progress};
+use crate::net::option;
 use crate::resp::read::Reader;
 use crate::resp::write::{self, Command};
 use crate::sys;
@@ -71,26 +77,31 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
         return None;
     };
     // SAFETY: a new context.
-    unsafe { (*ac.as_ptr()).push_cb = options.async_push_cb };
+    unsafe {
+        (*ac.as_ptr()).push_cb = options.async_push_cb;
+        if !(*ac.as_ptr()).c.connect_timeout.is_null() {
+            ac.private().connecting_since = Stamp::now();
+        }
+    }
     ac.mirror_error();
     Some(ac)
 }
 
 /// Turns a context into the first part of an asynchronous one.
 fn widen(c: Ctx) -> Result<Ac, OutOfMemory> {
-    let pubsub = Pubsub::create()?;
+    let private = Private::create()?;
     // SAFETY: a context is a block of its own; what follows it is filled before use.
     unsafe {
         let raw =
             alloc::realloc(c.as_ptr().cast(), size_of::<redisAsyncContext>()).cast::<redisAsyncContext>();
         let Some(ac) = Ac::from_raw(raw) else {
-            Pubsub::free(pubsub.as_ptr());
+            Private::free(private.as_ptr());
             return Err(OutOfMemory);
         };
         let tail = size_of::<redisAsyncContext>() - size_of::<redisContext>();
         ptr::write_bytes(raw.cast::<u8>().add(size_of::<redisContext>()), 0, tail);
-        (*raw).sub.channels = pubsub.as_ptr().cast();
-        (*raw).sub.patterns = pubsub.as_ptr().cast();
+        (*raw).sub.channels = private.as_ptr().cast();
+        (*raw).sub.patterns = private.as_ptr().cast();
         // Connected it is once the event loop has seen it.
         ac.clear(REDIS_CONNECTED);
         Ok(ac)
@@ -98,10 +109,14 @@ fn widen(c: Ctx) -> Result<Ac, OutOfMemory> {
 }
 
 impl Ac {
-    fn pubsub<'a>(self) -> &'a mut Pubsub {
+    fn private<'a>(self) -> &'a mut Private {
         // SAFETY: every context has one behind `channels`. Callers use the reference for one
-        // call that runs no user code.
+        // access that runs no user code.
         unsafe { &mut *(*self.as_ptr()).sub.channels.cast() }
+    }
+
+    fn pubsub<'a>(self) -> &'a mut Pubsub {
+        &mut self.private().pubsub
     }
 
     fn replies(self) -> Queue {
@@ -128,10 +143,12 @@ impl Ac {
 
     /// The server owes an answer, or there is something to send to it.
     fn is_pending(self) -> bool {
-        !self.replies().is_empty()
-            || !self.sub_replies().is_empty()
-            || self.pubsub().confirmations() > 0
-            || self.ctx().has_output()
+        self.owes_replies() || self.pubsub().confirmations() > 0 || self.ctx().has_output()
+    }
+
+    /// A regular command waits for its reply.
+    fn owes_replies(self) -> bool {
+        self.replies().oldest_sent().or_else(|| self.sub_replies().oldest_sent()).is_some()
     }
 }
 
@@ -147,17 +164,26 @@ pub(crate) fn submit(ac: Ac, callback: Callback, command: &impl Command) -> Resu
     // SAFETY: just written; nothing changes it before `commit`.
     let bytes = unsafe { output.bytes() };
     let Some(name) = write::args(command, bytes).next() else { return Err(Refused) };
-    let names = || write::args(command, bytes).skip(1);
+    let args = || write::args(command, bytes).skip(1);
+    let mut mode = None;
     match Verb::of(name) {
-        Verb::Subscribe(kind) if names().next().is_some() => subscribe(ac, kind, names, callback),
+        Verb::Other => regular(ac, callback, Tag::Plain),
+        Verb::Subscribe(kind) if args().next().is_some() => subscribe(ac, kind, args, callback),
+        Verb::Subscribe(_) => regular(ac, callback, Tag::Plain),
         Verb::Unsubscribe(_) if !ac.has(REDIS_SUBSCRIBED) => return Err(Refused),
-        Verb::Unsubscribe(kind) => unsubscribe(ac, kind, names),
+        Verb::Unsubscribe(kind) => unsubscribe(ac, kind, args),
+        Verb::Client => {
+            mode = Muting::mode(args());
+            let muted = ac.private().muting.mutes(mode);
+            regular(ac, callback, if muted { Tag::Muted } else { Tag::Plain })
+        }
         Verb::Tagged(tag) => regular(ac, callback, tag),
-        Verb::Subscribe(_) | Verb::Other => regular(ac, callback, Tag::Plain),
+        Verb::Multi => regular(ac, callback, Tag::Plain).inspect(|()| ac.private().muting.multi_sent()),
     }
     .map_err(|oom| out_of_memory(ac, oom))?;
+    ac.private().muting.sent(mode);
     output.commit();
-    ac.want_write();
+    want_write(ac);
     Ok(())
 }
 
@@ -171,6 +197,8 @@ fn out_of_memory(ac: Ac, oom: OutOfMemory) -> Refused {
 enum Verb {
     Subscribe(Kind),
     Unsubscribe(Kind),
+    Client,
+    Multi,
     Tagged(Tag),
     Other,
 }
@@ -179,8 +207,12 @@ impl Verb {
     fn of(name: &[u8]) -> Verb {
         let is = |verb: &[u8]| name.eq_ignore_ascii_case(verb);
         match name.len() {
+            4 if is(b"EXEC") => Verb::Tagged(Tag::Exec),
             5 if is(b"HELLO") => Verb::Tagged(Tag::Hello),
+            5 if is(b"MULTI") => Verb::Multi,
             5 if is(b"RESET") => Verb::Tagged(Tag::Reset),
+            6 if is(b"CLIENT") => Verb::Client,
+            7 if is(b"DISCARD") => Verb::Tagged(Tag::Discard),
             7 if is(b"MONITOR") => Verb::Tagged(Tag::Monitor),
             9 if is(b"SUBSCRIBE") => Verb::Subscribe(Kind::Channel),
             10 if is(b"PSUBSCRIBE") => Verb::Subscribe(Kind::Pattern),
@@ -193,19 +225,30 @@ impl Verb {
     }
 }
 
-/// Queues the callback of a command with one reply.
+/// Queues the callback of a command with one reply, or with none if replies are off.
 #[inline]
 fn regular(ac: Ac, callback: Callback, tag: Tag) -> Result<(), OutOfMemory> {
-    let node = Node::new(callback, tag)?;
-    if !ac.has(REDIS_SUBSCRIBED) {
+    let muting = &ac.private().muting;
+    let tag = if tag != Tag::Reset && muting.mutes(None) { Tag::Muted } else { tag };
+    let node = Node::new(callback, tag, timer::sent_now(ac))?;
+    if ac.has(REDIS_SUBSCRIBED) {
+        if let Err(oom) = ac.pubsub().regular_sent() {
+            node.free();
+            return Err(oom);
+        }
+        ac.sub_replies().push(node);
+    } else {
         ac.replies().push(node);
-        return Ok(());
     }
-    if let Err(oom) = ac.pubsub().regular_sent() {
-        node.free();
-        return Err(oom);
+    let muting = &mut ac.private().muting;
+    match tag {
+        Tag::Plain => {}
+        Tag::Muted => muting.waiting += 1,
+        Tag::Monitor => ac.set(REDIS_MONITORING),
+        Tag::Exec | Tag::Discard => muting.multi_ended(),
+        Tag::Reset => muting.reset(),
+        Tag::Hello => {}
     }
-    ac.sub_replies().push(node);
     Ok(())
 }
 
@@ -243,6 +286,9 @@ fn show_unsubscriptions(ac: Ac) {
 /// Hands out every reply that the reader has.
 pub(crate) fn process_callbacks(ac: Ac) {
     loop {
+        if ac.private().muting.waiting > 0 && take_muted(ac) == Life::Ended {
+            return;
+        }
         let Ok(reply) = ac.ctx().reply_from_reader() else { return disconnect(ac) };
         if reply.is_null() {
             break;
@@ -252,6 +298,25 @@ pub(crate) fn process_callbacks(ac: Ac) {
         }
     }
     disconnect_if_done(ac);
+}
+
+/// Calls back for commands that get no reply, once they have left and all before them
+/// are answered.
+#[cold]
+fn take_muted(ac: Ac) -> Life {
+    while ac.oldest().front_tag() == Tag::Muted
+        && ac.pubsub().head() == Head::Regular
+        && !ac.ctx().has_output()
+    {
+        let Some(callback) = ac.oldest().shift() else { break };
+        ac.private().muting.taken();
+        ac.pubsub().regular_received();
+        fail(ac, callback);
+        if after_callback(ac) == Life::Ended {
+            return Life::Ended;
+        }
+    }
+    Life::Goes
 }
 
 /// Ends a context that is to be disconnected and is owed nothing any more.
@@ -272,6 +337,14 @@ fn deliver(ac: Ac, reply: *mut c_void) -> Life {
     if unsafe { (*parsed).r#type } == REDIS_REPLY_PUSH {
         ac.set(REDIS_SUPPORTS_PUSH);
         return push(ac, parsed);
+    }
+    // SAFETY: as above.
+    if let Some(more) = unsafe { ac.private().muting.refused_by(parsed) } {
+        ac.private().muting.waiting = 0;
+        ac.replies().unmute();
+        ac.sub_replies().unmute();
+        ac.private().unowned += more;
+        return ignore(ac, reply);
     }
     if ac.has(REDIS_SUBSCRIBED | REDIS_MONITORING) {
         return ordered(ac, parsed);
@@ -312,6 +385,10 @@ fn after_callback(ac: Ac) -> Life {
 /// Gives a reply to the oldest regular command.
 #[inline]
 fn answer(ac: Ac, reply: *mut c_void) -> Life {
+    if ac.private().unowned > 0 {
+        ac.private().unowned -= 1;
+        return ignore(ac, reply);
+    }
     let oldest = ac.oldest();
     let tag = oldest.front_tag();
     let Some(callback) = oldest.shift() else { return unexpected(ac, reply) };
@@ -360,14 +437,24 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
     match tag {
         Tag::Monitor if kind == REDIS_REPLY_STATUS => {
             ac.set(REDIS_MONITORING);
-            ac.pubsub().monitor = Some(callback);
+            ac.private().monitor = Some(callback);
         }
-        Tag::Hello if kind == REDIS_REPLY_MAP => ac.pubsub().resp3 = true,
+        Tag::Monitor if ac.private().monitor.is_none() => ac.clear(REDIS_MONITORING),
+        Tag::Hello if kind == REDIS_REPLY_MAP => ac.private().resp3 = true,
         Tag::Hello if kind == REDIS_REPLY_ARRAY => {
-            ac.pubsub().resp3 = false;
+            ac.private().resp3 = false;
             ac.clear(REDIS_SUPPORTS_PUSH);
         }
         Tag::Reset if kind == REDIS_REPLY_STATUS => reset(ac),
+        Tag::Exec if kind == REDIS_REPLY_ARRAY => {
+            let more = ac.pubsub().executed();
+            ac.private().unowned += more;
+            leave_if_idle(ac);
+        }
+        Tag::Exec | Tag::Discard => {
+            ac.pubsub().discarded();
+            leave_if_idle(ac);
+        }
         _ => {}
     }
     call(ac, callback, reply)
@@ -376,14 +463,13 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
 /// The server is back to its initial state: whoever was subscribed or monitoring
 /// hears nothing more.
 fn reset(ac: Ac) {
-    ac.pubsub().resp3 = false;
+    ac.private().resp3 = false;
     ac.clear(REDIS_SUPPORTS_PUSH | REDIS_MONITORING);
+    ac.pubsub().discarded();
     loop {
-        let pubsub = ac.pubsub();
-        let Some(callback) = pubsub.monitor.take().or_else(|| pubsub.take_active()) else { break };
-        if let Some(f) = callback.f {
-            ac.call_reply(f, ptr::null_mut(), callback.privdata);
-        }
+        let monitor = ac.private().monitor.take();
+        let Some(callback) = monitor.or_else(|| ac.pubsub().take_active()) else { break };
+        fail(ac, callback);
     }
     leave_if_idle(ac);
 }
@@ -402,7 +488,7 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: a live reply.
     let kind = unsafe { (*reply).r#type };
     if ac.has(REDIS_MONITORING)
-        && let Some(monitor) = ac.pubsub().monitor
+        && let Some(monitor) = ac.private().monitor
         // SAFETY: a live reply.
         && unsafe { is_monitor_line(reply) }
     {
@@ -412,12 +498,25 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
     // In RESP2 messages are arrays like others: they can come only while the server has
     // confirmed a subscription, or is about to.
     if kind == REDIS_REPLY_ARRAY
-        && !(ac.pubsub().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
+        && !(ac.private().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
         && (head != Head::Regular || ac.pubsub().is_listening())
         // SAFETY: a live reply.
         && unsafe { kind_of(reply) }.is_some()
     {
         return event(ac, reply);
+    }
+    // SAFETY: a live reply.
+    if head != Head::Regular && unsafe { is_queued(reply) } {
+        return match ac.pubsub().queue() {
+            Ok(Some(callback)) => call(ac, callback, reply.cast()),
+            Ok(None) => ignore(ac, reply.cast()),
+            Err(oom) => {
+                out_of_memory(ac, oom);
+                ac.ctx().drop_reply(reply.cast());
+                disconnect(ac);
+                Life::Ended
+            }
+        };
     }
     if kind == REDIS_REPLY_ERROR && head != Head::Regular {
         let callback = ac.pubsub().refused();
@@ -450,6 +549,10 @@ fn spontaneous(ac: Ac, reply: *mut redisReply) -> Life {
 fn event(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: a live reply; the name in the frame is used before user code runs.
     let Some(Frame { event, kind, name }) = (unsafe { frame(reply) }) else { return malformed(ac, reply) };
+    if event != Event::Message && ac.private().unowned > 0 {
+        ac.private().unowned -= 1;
+        return ignore(ac, reply.cast());
+    }
     let pubsub = ac.pubsub();
     let callback = match (event, name) {
         (Event::Unsubscribe, name) => pubsub.unsubscribed(kind, name),
@@ -468,12 +571,6 @@ fn event(ac: Ac, reply: *mut redisReply) -> Life {
     }
 }
 
-fn callback_of(channel: ptr::NonNull<table::Channel>) -> Callback {
-    // SAFETY: a channel that was just found.
-    let channel = unsafe { channel.as_ref() };
-    Callback { f: channel.f, privdata: channel.privdata }
-}
-
 // Events
 
 /// Establishes the connection, if it is not yet; false when there is nothing to read
@@ -486,8 +583,12 @@ fn is_up(ac: Ac) -> bool {
         return true;
     }
     match connect::progress(ac.ctx()) {
-        Ok(true) => established(ac) == Life::Goes,
-        Ok(false) => false,
+        Ok(Progress::Up) => established(ac) == Life::Goes,
+        Ok(Progress::UnderWay) => false,
+        Ok(Progress::Busy) => {
+            timer::try_later(ac);
+            false
+        }
         Err(error) => {
             sys::set_errno(error);
             // It takes the socket's error before that of connect.
@@ -500,7 +601,28 @@ fn is_up(ac: Ac) -> bool {
 
 /// A context that the program keeps after its connection ended.
 fn is_dead(ac: Ac) -> bool {
-    ac.has(ENDED)
+    ac.private().ended
+}
+
+/// Asks the event loop to tell when the connection can be read.
+fn want_read(ac: Ac) {
+    timer::schedule(ac);
+    ac.add_read();
+}
+
+/// Asks the event loop to tell when the connection can be written.
+fn want_write(ac: Ac) {
+    timer::schedule(ac);
+    if !ac.private().busy {
+        ac.private().missed_write = !ac.add_write();
+    }
+}
+
+/// Makes up for a request to write from before there was an event loop.
+fn catch_up(ac: Ac) {
+    if ac.private().missed_write {
+        want_write(ac);
+    }
 }
 
 fn established(ac: Ac) -> Life {
@@ -551,7 +673,7 @@ pub(crate) fn read(ac: Ac) {
     if ac.ctx().buffer_read().is_err() {
         return disconnect(ac);
     }
-    ac.want_read();
+    want_read(ac);
     process_callbacks(ac);
 }
 
@@ -559,10 +681,13 @@ pub(crate) fn read(ac: Ac) {
 pub(crate) fn write(ac: Ac) {
     match ac.ctx().write_on() {
         Err(_) => return disconnect(ac),
-        Ok(true) => ac.no_write(),
-        Ok(false) => ac.want_write(),
+        Ok(true) => ac.del_write(),
+        Ok(false) => want_write(ac),
     }
-    ac.want_read();
+    want_read(ac);
+    if ac.private().muting.waiting > 0 && take_muted(ac) == Life::Ended {
+        return;
+    }
     disconnect_if_done(ac);
 }
 
@@ -571,14 +696,14 @@ pub(crate) fn handle_timeout(ac: Ac) {
         return;
     }
     let connected = ac.has(REDIS_CONNECTED);
-    if connected {
-        // SAFETY: a live context; its timeout is NULL or a block of its own.
-        let tv = unsafe { (*ac.as_ptr()).c.command_timeout.as_ref() };
-        let limited = tv.is_some_and(|tv| tv.tv_sec != 0 || tv.tv_usec != 0);
-        if !limited || (ac.replies().is_empty() && ac.sub_replies().is_empty()) {
-            // Idle, or a timer from before the connection was up.
-            return;
+    match timer::expired(ac) {
+        timer::Expiry::Never => return,
+        timer::Expiry::Later => return timer::schedule(ac),
+        timer::Expiry::TryAgain => {
+            ac.private().busy = false;
+            return want_write(ac);
         }
+        timer::Expiry::Now => {}
     }
     if ac.ctx().err() == 0 {
         ac.ctx().fail(REDIS_ERR_TIMEOUT, "Timeout");
@@ -609,7 +734,9 @@ pub(crate) fn set_connect_callback(
         (*raw).onConnectNC = nc;
     }
     // A connection that comes up can be written.
-    ac.want_write();
+    if ac.ctx().err() == 0 {
+        want_write(ac);
+    }
     Ok(())
 }
 
@@ -620,6 +747,7 @@ pub(crate) fn set_disconnect_callback(ac: Ac, f: Option<redisDisconnectCallback>
         return Err(Refused);
     }
     *slot = f;
+    catch_up(ac);
     Ok(())
 }
 
@@ -629,6 +757,7 @@ pub(crate) fn set_timeout(ac: Ac, tv: timeval) -> Result<(), Refused> {
         ac.mirror_error();
         return Err(Refused);
     }
+    catch_up(ac);
     Ok(())
 }
 
@@ -665,6 +794,9 @@ pub(crate) fn request_free(ac: Ac) {
 /// The connection is over, by an error or because nothing is owed any more. Frees the
 /// context unless the program keeps it.
 pub(crate) fn disconnect(ac: Ac) {
+    if ac.ctx().err() == 0 && !ac.is_closing() {
+        ac.ctx().fail(REDIS_ERR_OTHER, "Connection closed by its transport");
+    }
     ac.set(REDIS_DISCONNECTING);
     ac.mirror_error();
     ac.cleanup();
@@ -684,8 +816,8 @@ fn end(ac: Ac) {
     if is_dead(ac) {
         return;
     }
-    ac.set(ENDED);
-    if let Some(monitor) = ac.pubsub().monitor.take() {
+    ac.private().ended = true;
+    if let Some(monitor) = ac.private().monitor.take() {
         fail(ac, monitor);
     }
     fail_queue(ac, ac.replies());
@@ -720,6 +852,6 @@ fn free(ac: Ac) {
     end(ac);
     ac.call_data_cleanup();
     // SAFETY: a live context that nobody uses afterwards.
-    unsafe { Pubsub::free((*ac.as_ptr()).sub.channels.cast()) };
+    unsafe { Private::free((*ac.as_ptr()).sub.channels.cast()) };
     ac.ctx().free();
 }

@@ -8,13 +8,14 @@
 //! An incoming frame is matched with its head; messages never take anything off it.
 
 use core::hash::Hasher;
-use core::ptr::{self, NonNull};
+use core::mem;
+use core::ptr::NonNull;
 
 use siphasher::sip::SipHasher13;
 
 use super::queue::Callback;
 use super::table::{Channel, Table};
-use crate::alloc::{self, Buf, OutOfMemory};
+use crate::alloc::{Buf, OutOfMemory};
 
 /// The three name spaces that Redis publishes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +50,12 @@ pub(crate) enum Head {
     Unsubscribe,
 }
 
-/// What lies behind `sub.channels`.
+/// The subscriptions of a context.
 pub(crate) struct Pubsub {
     tables: [Table; 3],
     owed: Buf<Owed>,
+    /// Confirmations of commands in a transaction: they come with the reply to EXEC.
+    queued: Buf<Owed>,
     /// Entries of `owed` that are done.
     done: usize,
     /// Entries of `owed` that are not `Replies`.
@@ -61,37 +64,24 @@ pub(crate) struct Pubsub {
     unsubscriptions: usize,
     /// Seed of the hash, drawn when the first name comes.
     seed: Option<(u64, u64)>,
-    /// Who gets the lines of MONITOR.
-    pub(crate) monitor: Option<Callback>,
-    /// The server has agreed to RESP3.
-    pub(crate) resp3: bool,
+}
+
+impl Drop for Pubsub {
+    fn drop(&mut self) {
+        self.tables.iter_mut().for_each(Table::free);
+    }
 }
 
 impl Pubsub {
-    /// A new one on the heap, which its context owns.
-    pub(crate) fn create() -> Result<NonNull<Pubsub>, OutOfMemory> {
-        alloc::new(Pubsub {
+    pub(crate) const fn new() -> Pubsub {
+        Pubsub {
             tables: [const { Table::new() }; 3],
             owed: Buf::new(),
+            queued: Buf::new(),
             done: 0,
             confirmations: 0,
             unsubscriptions: 0,
             seed: None,
-            monitor: None,
-            resp3: false,
-        })
-    }
-
-    /// # Safety
-    /// `pubsub` came from `create` and is not used afterwards.
-    pub(crate) unsafe fn free(pubsub: *mut Pubsub) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            for table in &mut (*pubsub).tables {
-                table.free();
-            }
-            ptr::drop_in_place(pubsub);
-            alloc::free(pubsub.cast());
         }
     }
 
@@ -128,7 +118,7 @@ impl Pubsub {
 
     /// Nothing is subscribed, and no confirmation is owed.
     pub(crate) fn is_idle(&self) -> bool {
-        self.confirmations == 0 && self.tables.iter().all(Table::is_empty)
+        self.confirmations == 0 && self.queued.len() == 0 && self.tables.iter().all(Table::is_empty)
     }
 
     /// Confirmations that are owed.
@@ -323,11 +313,12 @@ impl Pubsub {
     pub(crate) fn unsubscribed(&mut self, kind: Kind, name: Option<&[u8]>) -> Option<Callback> {
         let hash = name.map(|name| self.hash(name));
         let channel = name.and_then(|name| self.find(kind, name)).map(NonNull::as_ptr);
-        // SAFETY: a channel of the table.
-        let callback = channel.map(|channel| unsafe {
-            let callback = Callback { f: (*channel).f, privdata: (*channel).privdata };
-            self.table(kind).set_active(channel, false);
-            callback
+        let callback = channel.map(|channel| {
+            // SAFETY: a channel of the table.
+            unsafe {
+                self.table(kind).set_active(channel, false);
+                callback_of(NonNull::new_unchecked(channel))
+            }
         });
         match self.front() {
             Some(Owed::Unsubscribed { kind: owed, hash: expected, .. })
@@ -355,7 +346,7 @@ impl Pubsub {
                 Some(Owed::Subscribed { kind, last, channel }) => {
                     // SAFETY: a channel lives while confirmations for it are owed.
                     unsafe {
-                        callback = Some(Callback { f: (*channel).f, privdata: (*channel).privdata });
+                        callback = NonNull::new(channel).map(callback_of);
                         (*channel).pending = (*channel).pending.saturating_sub(1);
                     }
                     self.remove_if_over(kind, channel);
@@ -368,6 +359,84 @@ impl Pubsub {
             self.pop();
             if last {
                 return callback;
+            }
+        }
+    }
+
+    /// The command at the head of the queue became part of a transaction. Gives the
+    /// callback to tell, if it was one that subscribes.
+    pub(crate) fn queue(&mut self) -> Result<Option<Callback>, OutOfMemory> {
+        let mut callback = None;
+        loop {
+            let Some(owed) = self.front() else { return Ok(callback) };
+            let last = match owed {
+                Owed::Subscribed { channel, last, .. } => {
+                    callback = NonNull::new(channel).map(callback_of);
+                    last
+                }
+                Owed::Unsubscribed { last, .. } => last,
+                Owed::UnsubscribedAll { .. } => true,
+                Owed::Replies(_) => return Ok(callback),
+            };
+            self.queued.push(owed)?;
+            self.pop();
+            if last {
+                return Ok(callback);
+            }
+        }
+    }
+
+    /// The transaction was executed. Gives how many confirmations do not fit the reply
+    /// to EXEC, which has one element per command: the server sends them after it.
+    pub(crate) fn executed(&mut self) -> usize {
+        let (mut commands, mut confirmations) = (0, 0);
+        for owed in mem::replace(&mut self.queued, Buf::new()).as_slice() {
+            confirmations += 1;
+            match *owed {
+                Owed::Subscribed { kind, last, channel } => {
+                    commands += usize::from(last);
+                    // SAFETY: a channel lives while confirmations for it are owed.
+                    unsafe { (*channel).pending = (*channel).pending.saturating_sub(1) };
+                    // SAFETY: a channel of this kind's table.
+                    unsafe { self.table(kind).set_active(channel, true) };
+                }
+                Owed::Unsubscribed { kind, last, hash } => {
+                    commands += usize::from(last);
+                    if let Some(channel) = self.table(kind).find_hash(hash) {
+                        self.ended_by_transaction(kind, channel.as_ptr());
+                    }
+                }
+                Owed::UnsubscribedAll { kind } => {
+                    commands += 1;
+                    confirmations += self.table(kind).active().saturating_sub(1);
+                    while let Some(channel) = self.active_of(kind) {
+                        self.ended_by_transaction(kind, channel);
+                    }
+                }
+                Owed::Replies(_) => {}
+            }
+        }
+        confirmations - commands
+    }
+
+    fn active_of(&mut self, kind: Kind) -> Option<*mut Channel> {
+        let table = self.table(kind);
+        if table.active() == 0 { None } else { table.any(Channel::is_active).map(NonNull::as_ptr) }
+    }
+
+    fn ended_by_transaction(&mut self, kind: Kind, channel: *mut Channel) {
+        // SAFETY: callers pass a channel of this kind's table.
+        unsafe { self.table(kind).set_active(channel, false) };
+        self.remove_if_over(kind, channel);
+    }
+
+    /// The transaction was not executed.
+    pub(crate) fn discarded(&mut self) {
+        for owed in mem::replace(&mut self.queued, Buf::new()).as_slice() {
+            if let Owed::Subscribed { kind, channel, .. } = *owed {
+                // SAFETY: a channel lives while confirmations for it are owed.
+                unsafe { (*channel).pending = (*channel).pending.saturating_sub(1) };
+                self.remove_if_over(kind, channel);
             }
         }
     }
@@ -403,6 +472,12 @@ impl Pubsub {
     }
 }
 
+pub(crate) fn callback_of(channel: NonNull<Channel>) -> Callback {
+    // SAFETY: callers pass a live channel.
+    let channel = unsafe { channel.as_ref() };
+    Callback { f: channel.f, privdata: channel.privdata }
+}
+
 /// Removes a channel and gives its callback.
 ///
 /// # Safety
@@ -410,7 +485,7 @@ impl Pubsub {
 unsafe fn take(table: &mut Table, channel: *mut Channel) -> Callback {
     // SAFETY: the caller's promise.
     unsafe {
-        let callback = Callback { f: (*channel).f, privdata: (*channel).privdata };
+        let callback = callback_of(NonNull::new_unchecked(channel));
         table.remove(channel);
         callback
     }

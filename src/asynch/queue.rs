@@ -6,18 +6,33 @@
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
+use super::private::Stamp;
 use crate::abi::{redisCallback, redisCallbackFn, redisCallbackList};
 use crate::alloc::{self, OutOfMemory};
 
-/// What is special about a waiting command: its reply changes what comes after it.
-/// Kept in `pending_subs`, which has no other use in a queue.
+/// What is special about a waiting command: its reply changes what comes after it, or
+/// does not come. Kept in `pending_subs`, which has no other use in a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(i32)]
 pub(crate) enum Tag {
     Plain = 0,
+    /// The server sends no reply.
+    Muted,
     Monitor,
     Hello,
     Reset,
+    /// EXEC: the commands of the transaction take effect.
+    Exec,
+    /// DISCARD: they do not.
+    Discard,
+}
+
+impl Tag {
+    fn from_bits(bits: c_int) -> Tag {
+        [Tag::Muted, Tag::Monitor, Tag::Hello, Tag::Reset, Tag::Exec, Tag::Discard]
+            .into_iter()
+            .find(|tag| *tag as c_int == bits)
+            .unwrap_or(Tag::Plain)
+    }
 }
 
 /// A callback that was taken off its queue.
@@ -48,13 +63,43 @@ impl Queue {
     }
 
     /// The tag of the oldest callback; `Plain` when there is none.
+    #[inline]
     pub(crate) fn front_tag(self) -> Tag {
         // SAFETY: a live list; its nodes are live.
         match unsafe { self.head().as_ref() }.map_or(0, |node| node.pending_subs) {
-            tag if tag == Tag::Monitor as c_int => Tag::Monitor,
-            tag if tag == Tag::Hello as c_int => Tag::Hello,
-            tag if tag == Tag::Reset as c_int => Tag::Reset,
-            _ => Tag::Plain,
+            0 => Tag::Plain,
+            bits => Tag::from_bits(bits),
+        }
+    }
+
+    /// When the oldest command was sent that the server answers.
+    pub(crate) fn oldest_sent(self) -> Option<Stamp> {
+        // SAFETY: a live list; its nodes are live.
+        unsafe {
+            let mut node = self.head();
+            while !node.is_null() && (*node).pending_subs == Tag::Muted as c_int {
+                node = (*node).next;
+            }
+            let node = node.as_mut()?;
+            if Stamp::from_bits(node.unsubscribe_sent) == Stamp::NONE {
+                // Sent before there was a limit: its time begins now.
+                node.unsubscribe_sent = Stamp::now().to_bits();
+            }
+            Some(Stamp::from_bits(node.unsubscribe_sent))
+        }
+    }
+
+    /// Muted commands will be answered after all.
+    pub(crate) fn unmute(self) {
+        let mut node = self.head();
+        while !node.is_null() {
+            // SAFETY: a live node.
+            unsafe {
+                if (*node).pending_subs == Tag::Muted as c_int {
+                    (*node).pending_subs = Tag::Plain as c_int;
+                }
+                node = (*node).next;
+            }
         }
     }
 
@@ -128,12 +173,13 @@ impl Queue {
 pub(crate) struct Node(*mut redisCallback);
 
 impl Node {
-    pub(crate) fn new(callback: Callback, tag: Tag) -> Result<Node, OutOfMemory> {
+    pub(crate) fn new(callback: Callback, tag: Tag, sent: Stamp) -> Result<Node, OutOfMemory> {
         let node = redisCallback {
             next: ptr::null_mut(),
             r#fn: callback.f,
             pending_subs: tag as c_int,
-            unsubscribe_sent: 0,
+            // No use in a queue either.
+            unsubscribe_sent: sent.to_bits(),
             privdata: callback.privdata,
         };
         Ok(Node(alloc::new(node)?.as_ptr()))

@@ -122,6 +122,15 @@ impl Table {
         .and_then(|at| NonNull::new(unsafe { *self.slot(at) }))
     }
 
+    /// A channel by its hash alone.
+    pub(crate) fn find_hash(&self, hash: u32) -> Option<NonNull<Channel>> {
+        // SAFETY: the table's channels are live; a position is below the capacity.
+        unsafe {
+            let at = self.position(hash, |channel| (*channel).hash == hash)?;
+            NonNull::new(*self.slot(at))
+        }
+    }
+
     /// The slot of the first channel with this hash's tag that `is` likes.
     fn position(&self, hash: u32, is: impl Fn(*mut Channel) -> bool) -> Option<usize> {
         if self.capacity == 0 {

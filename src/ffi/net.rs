@@ -7,7 +7,7 @@ use super::hiredis::on;
 use super::{status, text};
 use crate::abi::*;
 use crate::ctx::Ctx;
-use crate::net::connect::{self, Tcp};
+use crate::net::connect::{self, Progress, Tcp};
 use crate::net::{self, option};
 use crate::sys;
 
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn redisCheckConnectDone(c: *mut redisContext, completed: 
     // SAFETY: a context or NULL, an int.
     unsafe {
         let (Some(c), Some(completed)) = (Ctx::from_raw(c), completed.as_mut()) else { return REDIS_ERR };
-        status(connect::progress(c).map(|up| *completed = up.into()))
+        status(connect::progress(c).map(|progress| *completed = (progress == Progress::Up).into()))
     }
 }
 

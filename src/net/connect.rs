@@ -323,14 +323,13 @@ unsafe fn store_address(c: Ctx, address: *const sockaddr, len: usize) -> Result<
 
 /// connect to the stored address; the error is an errno, which is set as well.
 fn start(c: Ctx) -> Result<(), c_int> {
-    c.clear(CONNECTED_AT_ONCE);
     // SAFETY: a live context's address and its length.
-    let done = unsafe { libc::connect(c.fd(), (*c.as_ptr()).saddr, (*c.as_ptr()).addrlen as socklen_t) };
-    if done == 0 {
-        c.set(CONNECTED_AT_ONCE);
-        return Ok(());
+    let done = unsafe { libc::connect(c.fd(), (*c.as_ptr()).saddr, (*c.as_ptr()).addrlen as socklen_t) } == 0;
+    if let Some(reader) = c.reader() {
+        // SAFETY: nobody else holds a reference into the reader.
+        unsafe { reader.io() }.connected_at_once = done;
     }
-    Err(sys::errno())
+    if done { Ok(()) } else { Err(sys::errno()) }
 }
 
 /// Waits until the connection is up or known to have failed.
@@ -344,8 +343,8 @@ fn wait(c: Ctx, deadline: Deadline) -> Result<(), Failed> {
         }
     }
     match progress(c) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(timed_out(c)),
+        Ok(Progress::Up) => Ok(()),
+        Ok(_) => Err(timed_out(c)),
         Err(error) => {
             sys::set_errno(error);
             check_socket_error(c)
@@ -381,20 +380,33 @@ fn wait_for_backlog(c: Ctx, deadline: Deadline) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Whether a connection under way is up. The error is what connect or the socket
-/// says.
-pub(crate) fn progress(c: Ctx) -> Result<bool, c_int> {
-    // SAFETY: a live context.
-    let user = unsafe { (*c.as_ptr()).connection_type } == REDIS_CONN_USERFD;
-    if user || c.has(CONNECTED_AT_ONCE) {
-        return Ok(true);
+/// How far a connection under way is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Up,
+    /// The descriptor will tell.
+    UnderWay,
+    /// The listener's queue is full: only trying again will tell.
+    Busy,
+}
+
+/// Asks how far a connection is. The error is what connect or the socket says.
+pub(crate) fn progress(c: Ctx) -> Result<Progress, c_int> {
+    // SAFETY: a live context; nobody else holds a reference into its reader.
+    let known = unsafe {
+        (*c.as_ptr()).connection_type == REDIS_CONN_USERFD
+            || c.reader().is_some_and(|reader| reader.io().connected_at_once)
+    };
+    if known {
+        return Ok(Progress::Up);
     }
     match start(c) {
-        Ok(()) | Err(libc::EISCONN) => Ok(true),
-        Err(libc::EALREADY | libc::EAGAIN | libc::EINTR) => Ok(false),
+        Ok(()) | Err(libc::EISCONN) => Ok(Progress::Up),
+        Err(libc::EALREADY | libc::EINTR) => Ok(Progress::UnderWay),
+        Err(libc::EAGAIN) => Ok(Progress::Busy),
         // Some systems repeat the first answer: the socket knows.
         Err(libc::EINPROGRESS) => match pending_error(c.fd()) {
-            Some(0) => Ok(true),
+            Some(0) => Ok(Progress::Up),
             Some(error) => Err(error),
             None => Err(sys::errno()),
         },

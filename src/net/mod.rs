@@ -35,8 +35,13 @@ const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: c_int = 0;
 
-/// Closes the descriptor, if there is one.
+/// Closes the descriptor, if there is one. A context of zeroes, which some programs
+/// make, has a descriptor 0 that is not its own.
 pub(crate) fn close(c: Ctx) {
+    // SAFETY: a live context.
+    if unsafe { (*c.as_ptr()).funcs.is_null() } {
+        return;
+    }
     // SAFETY: a live context.
     let fd = unsafe { ptr::replace(&raw mut (*c.as_ptr()).fd, REDIS_INVALID_FD) };
     if fd != REDIS_INVALID_FD {

@@ -5,7 +5,7 @@
 //! each either bytes that lie somewhere or a number, with its length. So the command
 //! knows its size before anything is written, and no piece is copied twice.
 
-use core::ffi::{CStr, c_char};
+use core::ffi::{CStr, c_char, c_int};
 use core::mem::MaybeUninit;
 use core::slice;
 
@@ -112,6 +112,10 @@ impl Formatted {
         }
         command.end_argument()?;
         command.size = command.size.checked_add(header(command.argc)).ok_or(Invalid::Memory)?;
+        // Formats come with functions that return an int.
+        if c_int::try_from(command.size).is_err() {
+            return Err(Invalid::Memory);
+        }
         Ok(command)
     }
 

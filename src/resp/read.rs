@@ -22,10 +22,10 @@ use crate::alloc::{self, OutOfMemory};
 use crate::resp::{Int, int_line, is_aggregate, reply, reply_type};
 use crate::sds::Sds;
 
-/// Bulk strings from this length on are received in place.
-const BIG_BULK: usize = 32 * 1024;
-/// Room that such a string starts with, at least.
-const BIG_BULK_ROOM: usize = 128 * 1024;
+/// Bulk strings from this length on are received in place,
+const BIG_BULK: usize = 64 * 1024;
+/// once so much of them has arrived.
+const BIG_BULK_START: usize = 8 * 1024;
 /// A consumed prefix below this is not worth moving the rest for.
 const TRIM_FROM: usize = 1024;
 /// Tasks added when nesting goes deeper than ever before.
@@ -68,6 +68,8 @@ struct Bulk {
 pub(crate) struct Io {
     /// Bytes to ask for in the next read.
     pub(crate) read_size: usize,
+    /// connect succeeded without waiting, so nobody needs to ask again.
+    pub(crate) connected_at_once: bool,
     /// The `obuf` whose first `sent` bytes are sent already.
     pub(crate) sent_of: *mut c_char,
     pub(crate) sent: usize,
@@ -310,10 +312,16 @@ impl Reader {
         self.reserve(want)
     }
 
-    /// Whether the next bytes belong to a bulk string that is received in place.
-    pub(crate) fn in_bulk(self) -> bool {
+    fn in_bulk(self) -> bool {
         // SAFETY: a live reader is a Whole.
         unsafe { !(*self.whole()).bulk.text.is_null() }
+    }
+
+    /// How many bytes a bulk string that is received in place still needs.
+    pub(crate) fn bulk_needs(self) -> usize {
+        // SAFETY: a live reader is a Whole.
+        let bulk = unsafe { &(*self.whole()).bulk };
+        if bulk.text.is_null() { 0 } else { bulk.want - bulk.have }
     }
 
     /// Takes `n` bytes that were written to what `room` gave.
@@ -518,12 +526,15 @@ impl Reader {
                 if self.forget_attribute(task) {
                     return;
                 }
-                let last = (*(*task).parent).elements - 1;
-                if c_longlong::from((*task).idx as u32) < last {
+                let parent = (*task).parent;
+                if c_longlong::from((*task).idx as u32) < (*parent).elements - 1 {
                     (*task).r#type = -1;
                     (*task).elements = -1;
                     (*task).idx = (*task).idx.wrapping_add(1);
                     return;
+                }
+                if (*self.whole()).native {
+                    reply::complete((*parent).obj.cast());
                 }
                 (*r).ridx -= 1;
             }
@@ -708,8 +719,10 @@ impl Reader {
             let start = cr + 2;
             let end = start.checked_add(len).filter(|end| *end < usize::MAX - 3).ok_or(protocol(RANGE))?;
             if body.len() < end + 2 {
-                if len >= BIG_BULK && O::NATIVE && (*task).r#type == REDIS_REPLY_STRING {
-                    self.receive_in_place(body.get(start..).unwrap_or_default(), len, start + 1)?;
+                let payload = body.get(start..).unwrap_or_default();
+                let big = len >= BIG_BULK && payload.len() >= BIG_BULK_START;
+                if big && O::NATIVE && (*task).r#type == REDIS_REPLY_STRING {
+                    self.receive_in_place(payload, len, start + 1)?;
                 }
                 return Ok(false);
             }
@@ -737,7 +750,7 @@ impl Reader {
     unsafe fn receive_in_place(self, payload: &[u8], len: usize, header: usize) -> Result<(), Fault> {
         let (have, want) = (payload.len(), len + 2);
         // The block grows with what arrives, not by what the server announces.
-        let room = want.min(BIG_BULK_ROOM.max(have.saturating_mul(2)));
+        let room = want.min(have.saturating_mul(4));
         let text = alloc::malloc(room + 1).cast::<u8>();
         if text.is_null() {
             return Err(OutOfMemory.into());
@@ -946,9 +959,15 @@ impl Objects for Native {
         unsafe { self.link(task, reply::string((*task).r#type, text, len)) }
     }
 
-    unsafe fn array(&self, _: Reader, task: *mut redisReadTask, elements: usize) -> *mut c_void {
+    unsafe fn array(&self, r: Reader, task: *mut redisReadTask, elements: usize) -> *mut c_void {
         // SAFETY: the trait's contract.
-        unsafe { self.link(task, reply::growing((*task).r#type, elements)) }
+        unsafe {
+            // An element takes four bytes or so at least. Dividing by the depth keeps the
+            // vectors of nested announcements together in proportion to the bytes.
+            let unread = (*r.0).len - (*r.0).pos;
+            let expected = unread / (4 * ((*r.0).ridx as usize + 1));
+            self.link(task, reply::growing((*task).r#type, elements, expected))
+        }
     }
 
     #[inline]

@@ -16,8 +16,8 @@ use crate::abi::*;
 use crate::alloc::{free, malloc, realloc};
 use crate::resp::is_aggregate;
 
-/// Room that an element vector starts with, at most.
-const FIRST_ELEMENTS: usize = 128;
+/// Room that an element vector starts with, at least if so many are announced.
+const FIRST_ELEMENTS: usize = 8;
 
 const PTR: usize = size_of::<*mut redisReply>();
 
@@ -115,13 +115,15 @@ pub(crate) unsafe fn double(value: c_double, text: *const u8, len: usize) -> *mu
     }
 }
 
-/// An aggregate to which `announced` elements will be added one by one.
-pub(crate) fn growing(kind: c_int, announced: usize) -> *mut redisReply {
+/// An aggregate to which `announced` elements will be added one by one, with room for
+/// the first `expected` of them. Until the last one `len` holds the room there is.
+pub(crate) fn growing(kind: c_int, announced: usize, expected: usize) -> *mut redisReply {
     let reply = node(kind);
     if reply.is_null() || announced == 0 {
         return reply;
     }
-    let element = malloc(announced.min(FIRST_ELEMENTS) * PTR).cast::<*mut redisReply>();
+    let room = announced.min(expected.max(FIRST_ELEMENTS));
+    let element = malloc(room * PTR).cast::<*mut redisReply>();
     // SAFETY: a live reply that nobody else knows.
     unsafe {
         if element.is_null() {
@@ -129,6 +131,7 @@ pub(crate) fn growing(kind: c_int, announced: usize) -> *mut redisReply {
             return ptr::null_mut();
         }
         (*reply).element = element;
+        (*reply).len = room;
     }
     reply
 }
@@ -140,23 +143,33 @@ pub(crate) fn growing(kind: c_int, announced: usize) -> *mut redisReply {
 /// `parent` came from `growing` with `announced`, and has fewer elements than that.
 #[inline]
 pub(crate) unsafe fn add(parent: *mut redisReply, announced: usize, child: *mut redisReply) -> bool {
-    // SAFETY: the vector has room for `elements` rounded up to a power of two,
-    // FIRST_ELEMENTS at least and `announced` at most.
+    // SAFETY: the vector has room for `len` elements, see `growing`.
     unsafe {
         let at = (*parent).elements;
-        if at >= FIRST_ELEMENTS && at.is_power_of_two() {
-            let room = (at * 2).min(announced) * PTR;
-            let element = realloc((*parent).element.cast(), room).cast::<*mut redisReply>();
+        if at == (*parent).len {
+            let room = at.saturating_mul(2).min(announced);
+            let element = realloc((*parent).element.cast(), room * PTR).cast::<*mut redisReply>();
             if element.is_null() {
                 release(child.cast());
                 return false;
             }
             (*parent).element = element;
+            (*parent).len = room;
         }
         (*parent).element.add(at).write(child);
         (*parent).elements = at + 1;
     }
     true
+}
+
+/// The last element is complete: nothing is added any more.
+///
+/// # Safety
+/// `reply` came from `growing`.
+#[inline]
+pub(crate) unsafe fn complete(reply: *mut redisReply) {
+    // SAFETY: the caller's promise.
+    unsafe { (*reply).len = 0 }
 }
 
 /// Takes the last element off again and frees it.

@@ -1,0 +1,158 @@
+//! CLIENT REPLY: commands that the server does not answer.
+//!
+//! Whether a command is answered is known when it is sent. One that is not waits in its
+//! queue for its turn like others, and is then called with a NULL reply, once it has left.
+//! That assumes that the server obeys. If it refuses CLIENT REPLY itself, by its access
+//! rules, the replies that come after all are dropped: their commands had their call.
+
+use core::slice;
+
+use crate::abi::{REDIS_REPLY_ERROR, redisReply};
+
+/// The argument of CLIENT REPLY.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    On,
+    Off,
+    Skip,
+}
+
+pub(crate) struct Muting {
+    /// Replies are off as of the next command.
+    off: bool,
+    /// The next command's reply is skipped.
+    skip: bool,
+    /// Commands are being queued in a transaction: none takes effect.
+    in_multi: bool,
+    /// Muted commands that wait for their turn.
+    pub(crate) waiting: usize,
+    /// Muted commands that had their turn, since the last reply.
+    assumed: usize,
+}
+
+impl Muting {
+    pub(crate) const fn new() -> Muting {
+        Muting { off: false, skip: false, in_multi: false, waiting: 0, assumed: 0 }
+    }
+
+    /// The mode that CLIENT with these arguments asks for.
+    pub(crate) fn mode<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Option<Mode> {
+        let is = |arg: &[u8], word: &[u8]| arg.eq_ignore_ascii_case(word);
+        args.next().filter(|arg| is(arg, b"REPLY"))?;
+        let mode = match args.next()? {
+            arg if is(arg, b"ON") => Mode::On,
+            arg if is(arg, b"OFF") => Mode::Off,
+            arg if is(arg, b"SKIP") => Mode::Skip,
+            _ => return None,
+        };
+        args.next().is_none().then_some(mode)
+    }
+
+    /// Whether the next command, which sets `mode` if it is a CLIENT REPLY, gets no
+    /// reply.
+    pub(crate) fn mutes(&self, mode: Option<Mode>) -> bool {
+        !self.in_multi
+            && match mode {
+                Some(Mode::On) => false,
+                Some(Mode::Off | Mode::Skip) => true,
+                None => self.off || self.skip,
+            }
+    }
+
+    /// A command was sent.
+    pub(crate) fn sent(&mut self, mode: Option<Mode>) {
+        self.skip = false;
+        if self.in_multi {
+            return;
+        }
+        match mode {
+            Some(Mode::On) => self.off = false,
+            Some(Mode::Off) => self.off = true,
+            Some(Mode::Skip) => self.skip = !self.off,
+            None => {}
+        }
+    }
+
+    pub(crate) fn multi_sent(&mut self) {
+        self.in_multi = true;
+    }
+
+    pub(crate) fn multi_ended(&mut self) {
+        self.in_multi = false;
+    }
+
+    /// RESET was sent.
+    pub(crate) fn reset(&mut self) {
+        *self = Muting { waiting: self.waiting, assumed: self.assumed, ..Muting::new() };
+    }
+
+    /// A muted command had its turn.
+    pub(crate) fn taken(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.assumed += 1;
+    }
+
+    /// A reply came: if it refuses CLIENT REPLY, gives how many more come for commands
+    /// that had their turn.
+    ///
+    /// # Safety
+    /// `reply` is live.
+    pub(crate) unsafe fn refused_by(&mut self, reply: *const redisReply) -> Option<usize> {
+        let assumed = core::mem::take(&mut self.assumed);
+        if assumed == 0 {
+            return None;
+        }
+        // SAFETY: an error has a text.
+        let text = unsafe {
+            if (*reply).r#type != REDIS_REPLY_ERROR {
+                return None;
+            }
+            slice::from_raw_parts((*reply).str.cast::<u8>(), (*reply).len)
+        };
+        // "NOPERM this user has no permissions to run the 'client|reply' command", or
+        // the subcommand on its own in older servers.
+        let refuses = text.starts_with(b"NOAUTH") || text.windows(6).any(|word| word == b"client");
+        if !refuses {
+            return None;
+        }
+        self.off = false;
+        self.skip = false;
+        Some(assumed - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn muted(commands: &[&str]) -> Vec<bool> {
+        let mut muting = Muting::new();
+        let one = |command: &&str| {
+            let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+            let mode = if words[0] == b"CLIENT" { Muting::mode(words[1..].iter().copied()) } else { None };
+            let muted = muting.mutes(mode);
+            muting.sent(mode);
+            muted
+        };
+        commands.iter().map(one).collect()
+    }
+
+    #[test]
+    fn off_lasts_until_on() {
+        let commands = ["GET", "CLIENT REPLY OFF", "GET", "CLIENT REPLY SKIP", "CLIENT reply on", "GET"];
+        assert_eq!(muted(&commands), [false, true, true, true, false, false]);
+    }
+
+    #[test]
+    fn skip_skips_one() {
+        let commands =
+            ["CLIENT REPLY SKIP", "GET", "GET", "CLIENT REPLY SKIP", "CLIENT REPLY SKIP", "GET", "GET"];
+        assert_eq!(muted(&commands), [true, true, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn other_words_change_nothing() {
+        let commands = ["CLIENT REPLY MAYBE", "CLIENT REPLY OFF now", "CLIENT LIST", "GET"];
+        assert_eq!(muted(&commands), [false; 4]);
+    }
+}
