@@ -188,6 +188,8 @@ TEST(format, a_conversion_may_be_wide, "14") {
     CHECK_STR(got + 4 + 7 + 998, " 7\r\n");
     CHECK_UINT(strlen(formatted("%.1000f", 1.0)), 4 + 7 + 1002 + 2);
     CHECK_UINT(strlen(formatted("%f", DBL_MAX)), 4 + 6 + 316 + 2);
+    CHECK_UINT(strlen(formatted("%100000d", 7)), 4 + 9 + 100000 + 2);
+    CHECK_UINT(strlen(formatted("%-99999.9dx", 7)), 4 + 9 + 100000 + 2);
 }
 
 /* Every combination of flags, width and precision with a conversion, against the C library. */
@@ -315,11 +317,12 @@ static void check_refused(const char *const *bad, size_t count) {
 
 TEST(format, a_bad_conversion_is_an_error_and_leaves_the_target, "14 15 16 21") {
     static const char *const bad[] = {
-        "%p",   "%08p", "%c",  "%n",   "%zu",  "%zd",   "%jd",  "%td",    "%qd",   "%Lf",    "%Ld",
-        "%lf",  "%lg",  "%hf", "%llf", "%ls",  "%hs",   "%lc",  "%lb",    "%*d",   "%.*d",   "%-*d",
-        "%5s",  "%.1s", "%-s", "%5b",  "%0b",  "%5%",   "% %",  "%llld",  "%hhhd", "%lhd",   "%hld",
-        "%w",   "%k",   "%D",  "%U",   "%O",   "%S",    "%C",   "%m",     "%\n",   "%\t",    "%\xff",
-        "%5$d", "%1$s", "%'d", "%I",   "%- s", "%.-3d", "%5-d", "%.3.3d", "%l d",  "%5.3lq",
+        "%p",    "%08p",   "%c",   "%n",     "%zu",   "%zd",     "%jd",    "%td", "%qd",  "%Lf",
+        "%Ld",   "%lf",    "%lg",  "%hf",    "%llf",  "%ls",     "%hs",    "%lc", "%lb",  "%*d",
+        "%.*d",  "%-*d",   "%5s",  "%.1s",   "%-s",   "%5b",     "%0b",    "%5%", "% %",  "%llld",
+        "%hhhd", "%lhd",   "%hld", "%w",     "%k",    "%D",      "%U",     "%O",  "%S",   "%C",
+        "%m",    "%\n",    "%\t",  "%\xff",  "%5$d",  "%1$s",    "%'d",    "%I",  "%- s", "%.-3d",
+        "%5-d",  "%.3.3d", "%l d", "%5.3lq", "%\xb2", "%5\xb9z", "%\xb3z",
     };
     check_refused(bad, sizeof(bad) / sizeof(*bad));
 }

@@ -551,6 +551,18 @@ TEST(reader_stream, every_failing_allocation_is_out_of_memory, "2 5 77") {
     }
 }
 
+TEST(reader_stream, a_failing_allocation_while_dropping_a_big_buffer_is_an_error_state, "5 81") {
+    alloc_count_begin();
+    redisReader *r = reader_after(100000);
+    r->maxbuf = REDIS_READER_MAX_BUF;
+    alloc_fail_at(1);
+    CHECK_INT(redisReaderFeed(r, "+OK\r\n", 5), REDIS_ERR);
+    CHECK_UINT(alloc_failures(), 1);
+    check_error_state(r, REDIS_ERR_OOM, "Out of memory");
+    redisReaderFree(r);
+    alloc_count_end();
+}
+
 TEST(reader_stream, a_failing_allocation_in_feed_is_an_error_state, "5") {
     alloc_count_begin();
     redisReader *r = redisReaderCreate();

@@ -429,6 +429,80 @@ TEST(reader_values, doubles_do_not_depend_on_the_locale, "59") {
     setlocale(LC_ALL, "C");
 }
 
+/* ---- Random replies ----------------------------------------------------------------------- */
+
+/* Writes a random reply at *p and returns what reply_text shows for it. */
+static const char *random_reply(char **p, int depth) {
+    static const char *const texts[] = {"", "a", "some text", "0123456789012345678901234567890123456789"};
+    static const char *const doubles[] = {"0", "-1.5", "inf", "1e10", "3.25"};
+    static const char kinds[] = "+-:$N_#,(=*%~>|";
+    const char *text = texts[test_random_below(4)];
+    char kind = kinds[test_random_below(depth > 0 ? sizeof(kinds) - 1 : 10)];
+    switch (kind) {
+    case '+':
+    case '-': *p += sprintf(*p, "%c%s\r\n", kind, text); return test_printf("%c%s", kind, text);
+    case '$': *p += sprintf(*p, "$%zu\r\n%s\r\n", strlen(text), text); return test_printf("\"%s\"", text);
+    case '=':
+        *p += sprintf(*p, "=%zu\r\ntxt:%s\r\n", strlen(text) + 4, text);
+        return test_printf("=txt:\"%s\"", text);
+    case ':': {
+        long long n = (long long)((uint64_t)test_random() << 32 | test_random()) >> test_random_below(64);
+        *p += sprintf(*p, ":%lld\r\n", n);
+        return test_printf(":%lld", n);
+    }
+    case '(':
+        *p += sprintf(*p, "(-123456789012345678901234567890\r\n");
+        return "(-123456789012345678901234567890";
+    case ',':
+        text = doubles[test_random_below(5)];
+        *p += sprintf(*p, ",%s\r\n", text);
+        return test_printf(",%s", text);
+    case '#':
+        text = test_random() & 1 ? "#t" : "#f";
+        *p += sprintf(*p, "%s\r\n", text);
+        return text;
+    case '_': *p += sprintf(*p, "_\r\n"); return "nil";
+    case 'N': *p += sprintf(*p, "%c-1\r\n", "$*=%~>|"[test_random_below(7)]); return "nil";
+    }
+    uint32_t n = test_random_below(6), items = kind == '%' || kind == '|' ? 2 * n : n;
+    *p += sprintf(*p, "%c%u\r\n", kind, (unsigned)n);
+    const char *shown = test_printf("%c[", kind);
+    for (uint32_t i = 0; i < items; i++) {
+        const char *item = random_reply(p, depth - 1);
+        shown = test_printf("%s%s%s", shown, i > 0 ? " " : "", item);
+    }
+    return test_printf("%s]", shown);
+}
+
+TEST(reader_values, random_replies_of_every_type_are_read, "67") {
+    char *bytes = test_bytes(4 << 20);
+    for (int round = 0; round < 500; round++) {
+        const char *want[8];
+        char *p = bytes;
+        int n = 1 + (int)test_random_below(8), got = 0;
+        for (int i = 0; i < n; i++) want[i] = random_reply(&p, 4);
+        size_t len = (size_t)(p - bytes), most = round % 3 == 0 ? len : 1 + test_random_below(200);
+        alloc_count_begin();
+        redisReader *r = redisReaderCreate();
+        for (size_t at = 0; at < len;) {
+            size_t piece = 1 + test_random_below(most);
+            if (piece > len - at) piece = len - at;
+            feed(r, bytes + at, piece);
+            at += piece;
+            for (redisReply *reply; (reply = read_reply(r)) != NULL; got++) {
+                CHECK(got < n);
+                const char *text = reply_text(reply);
+                if (strcmp(text, want[got]) != 0)
+                    FAIL("seed %u, round %d: got %s, wanted %s", test_seed(), round, text, want[got]);
+                freeReplyObject(reply);
+            }
+        }
+        CHECK_INT(got, n);
+        redisReaderFree(r);
+        alloc_count_end();
+    }
+}
+
 /* ---- Reply objects ------------------------------------------------------------------------ */
 
 TEST(reader_values, fields_a_type_does_not_use_are_zero, "65") {
@@ -571,6 +645,14 @@ TEST(reader_values, an_unknown_type_frees_the_record_only, "66") {
         CHECK_STR(str, "kept");
         hi_free(str);
     }
+    alloc_count_end();
+}
+
+TEST(reader_values, a_count_without_a_vector_is_tolerated, "66") {
+    alloc_count_begin();
+    redisReply *r = built(REDIS_REPLY_ARRAY);
+    r->elements = 3;
+    freeReplyObject(r);
     alloc_count_end();
 }
 

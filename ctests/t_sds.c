@@ -173,6 +173,24 @@ TEST(sds, room_is_made_by_doubling_below_a_mebibyte, "197") {
     sdsfree(s);
 }
 
+TEST(sds, a_capacity_beyond_four_gibibytes_has_the_largest_header, "197") {
+    size_t more = (size_t)4500 << 20;
+    sds old = filled(10), s = sdsMakeRoomFor(old, more);
+    if (s == NULL) SKIP("no 7 GiB of address space");
+    CHECK_INT(type_of(s), SDS_TYPE_64);
+    CHECK_SDS(s, "xxxxxxxxxx");
+    CHECK(sdsavail(s) >= more);
+    CHECK_UINT(sdsAllocSize(s), sdsalloc(s) + 18);
+    CHECK_PTR(sdsAllocPtr(s), s - 17);
+    CHECK_UINT(SDS_HDR(64, s)->len, 10);
+    s = sdscat(s, "more");
+    CHECK_SDS(s, "xxxxxxxxxxmore");
+    s = sdsRemoveFreeSpace(s);
+    CHECK_SDS(s, "xxxxxxxxxxmore");
+    CHECK_INT(type_of(s), SDS_TYPE_5);
+    sdsfree(s);
+}
+
 TEST(sds, room_that_is_there_changes_nothing, "197") {
     sds s = sdsMakeRoomFor(sdsnew("abc"), 5);
     CHECK_UINT(sdsavail(s), 13);
@@ -580,6 +598,23 @@ TEST(sds, cmp_orders_by_bytes_then_by_length, "198") {
         sdsfree(a);
         sdsfree(b);
     }
+}
+
+TEST(sds, cmp_keeps_the_sign_of_a_huge_difference, "198") {
+    /* Only the header claims the length: nothing but the common prefix is compared. */
+    struct {
+        uint64_t len, alloc;
+        unsigned char flags;
+        char text[8];
+    } __attribute__((packed)) huge = {(uint64_t)1 << 32, (uint64_t)1 << 32, SDS_TYPE_64, "abc"};
+    sds s = sdsnew("abc");
+    CHECK_UINT(sdslen(huge.text), (uint64_t)1 << 32);
+    CHECK(sdscmp(huge.text, s) > 0);
+    CHECK(sdscmp(s, huge.text) < 0);
+    huge.len = ((uint64_t)1 << 31) + 3;
+    CHECK(sdscmp(huge.text, s) > 0);
+    CHECK(sdscmp(s, huge.text) < 0);
+    sdsfree(s);
 }
 
 static const char *split_text(const char *text, int len, const char *sep, int seplen) {
