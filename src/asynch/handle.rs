@@ -75,15 +75,6 @@ impl Ac {
         true
     }
 
-    pub(crate) fn del_read(self) {
-        // SAFETY: a live context; the hook is called with its own data.
-        unsafe {
-            if let Some(del_read) = (*self.0).ev.delRead {
-                del_read((*self.0).ev.data);
-            }
-        }
-    }
-
     pub(crate) fn del_write(self) {
         // SAFETY: a live context; the hook is called with its own data.
         unsafe {
@@ -93,14 +84,14 @@ impl Ac {
         }
     }
 
-    /// Sets the event loop's timer. False if it has none.
-    pub(crate) fn schedule_timer(self, tv: timeval) -> bool {
+    /// Sets the event loop's timer, if it has one.
+    pub(crate) fn schedule_timer(self, tv: timeval) {
         // SAFETY: a live context; the hook is called with its own data.
         unsafe {
-            let Some(schedule) = (*self.0).ev.scheduleTimer else { return false };
-            schedule((*self.0).ev.data, tv);
+            if let Some(schedule) = (*self.0).ev.scheduleTimer {
+                schedule((*self.0).ev.data, tv);
+            }
         }
-        true
     }
 
     /// Takes leave of the event loop, once. Another may be attached afterwards.

@@ -31,7 +31,7 @@ use core::ptr;
 
 use self::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
 use self::handle::Ac;
-use self::muting::Muting;
+use self::muting::{Mode, Muting};
 use self::private::{Private, Stamp};
 use self::pubsub::{Head, Kind, Pubsub, callback_of};
 use self::queue::{Node, Queue, Tag};
@@ -46,6 +46,9 @@ use crate::resp::write::{self, Command};
 use crate::sys;
 
 pub(crate) use self::queue::Callback;
+
+/// Between two tries to connect to a unix listener whose queue is full.
+const BUSY_MS: c_int = 2;
 
 /// The command was not accepted; its callback will not be called.
 #[derive(Debug)]
@@ -167,18 +170,17 @@ pub(crate) fn submit(ac: Ac, callback: Callback, command: &impl Command) -> Resu
     let args = || write::args(command, bytes).skip(1);
     let mut mode = None;
     match Verb::of(name) {
-        Verb::Other => regular(ac, callback, Tag::Plain),
+        Verb::Other => regular(ac, callback, Tag::Plain, None),
         Verb::Subscribe(kind) if args().next().is_some() => subscribe(ac, kind, args, callback),
-        Verb::Subscribe(_) => regular(ac, callback, Tag::Plain),
+        Verb::Subscribe(_) => regular(ac, callback, Tag::Plain, None),
         Verb::Unsubscribe(_) if !ac.has(REDIS_SUBSCRIBED) => return Err(Refused),
         Verb::Unsubscribe(kind) => unsubscribe(ac, kind, args),
         Verb::Client => {
             mode = Muting::mode(args());
-            let muted = ac.private().muting.mutes(mode);
-            regular(ac, callback, if muted { Tag::Muted } else { Tag::Plain })
+            regular(ac, callback, Tag::Plain, mode)
         }
-        Verb::Tagged(tag) => regular(ac, callback, tag),
-        Verb::Multi => regular(ac, callback, Tag::Plain).inspect(|()| ac.private().muting.multi_sent()),
+        Verb::Tagged(tag) => regular(ac, callback, tag, None),
+        Verb::Multi => regular(ac, callback, Tag::Plain, None).inspect(|()| ac.private().muting.multi_sent()),
     }
     .map_err(|oom| out_of_memory(ac, oom))?;
     ac.private().muting.sent(mode);
@@ -227,9 +229,9 @@ impl Verb {
 
 /// Queues the callback of a command with one reply, or with none if replies are off.
 #[inline]
-fn regular(ac: Ac, callback: Callback, tag: Tag) -> Result<(), OutOfMemory> {
-    let muting = &ac.private().muting;
-    let tag = if tag != Tag::Reset && muting.mutes(None) { Tag::Muted } else { tag };
+fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(), OutOfMemory> {
+    let muted = tag != Tag::Reset && ac.private().muting.mutes(mode);
+    let tag = if muted { Tag::Muted } else { tag };
     let node = Node::new(callback, tag, timer::sent_now(ac))?;
     if ac.has(REDIS_SUBSCRIBED) {
         if let Err(oom) = ac.pubsub().regular_sent() {
@@ -586,7 +588,9 @@ fn is_up(ac: Ac) -> bool {
         Ok(Progress::Up) => established(ac) == Life::Goes,
         Ok(Progress::UnderWay) => false,
         Ok(Progress::Busy) => {
-            timer::try_later(ac);
+            // The descriptor counts as ready all the time, and only trying again helps:
+            // a short sleep keeps the event loop from spinning.
+            sys::pause(BUSY_MS);
             false
         }
         Err(error) => {
@@ -613,9 +617,7 @@ fn want_read(ac: Ac) {
 /// Asks the event loop to tell when the connection can be written.
 fn want_write(ac: Ac) {
     timer::schedule(ac);
-    if !ac.private().busy {
-        ac.private().missed_write = !ac.add_write();
-    }
+    ac.private().missed_write = !ac.add_write();
 }
 
 /// Makes up for a request to write from before there was an event loop.
@@ -699,10 +701,6 @@ pub(crate) fn handle_timeout(ac: Ac) {
     match timer::expired(ac) {
         timer::Expiry::Never => return,
         timer::Expiry::Later => return timer::schedule(ac),
-        timer::Expiry::TryAgain => {
-            ac.private().busy = false;
-            return want_write(ac);
-        }
         timer::Expiry::Now => {}
     }
     if ac.ctx().err() == 0 {

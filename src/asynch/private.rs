@@ -20,8 +20,6 @@ pub(crate) struct Private {
     pub(crate) ended: bool,
     /// The event loop was to be told about writing before there was one.
     pub(crate) missed_write: bool,
-    /// The listener's queue was full; the timer tries again.
-    pub(crate) busy: bool,
     /// When connecting began, if that has a limit.
     pub(crate) connecting_since: Stamp,
     /// Replies still to come that belong to no command.
@@ -38,7 +36,6 @@ impl Private {
             resp3: false,
             ended: false,
             missed_write: false,
-            busy: false,
             connecting_since: Stamp::NONE,
             unowned: 0,
         })

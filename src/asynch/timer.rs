@@ -11,8 +11,6 @@ use crate::sys;
 
 /// Waits so young count as new: they get their timeout to the digit.
 const NEW_MS: i64 = 8;
-/// Between two tries to connect to a listener whose queue is full.
-const RETRY_MS: i64 = 20;
 
 /// What a timer that fired means.
 pub(super) enum Expiry {
@@ -20,8 +18,6 @@ pub(super) enum Expiry {
     Never,
     Later,
     Now,
-    /// It is time to connect again.
-    TryAgain,
 }
 
 /// The limit in force, and since when it runs if somebody waits.
@@ -68,41 +64,18 @@ pub(super) fn schedule(ac: Ac) {
 }
 
 fn set_timer(ac: Ac) {
-    let limit = limit(ac);
-    let left = limit.as_ref().and_then(|(tv, since)| left(tv, *since));
-    if ac.private().busy {
-        ac.schedule_timer(from_ms(left.unwrap_or(RETRY_MS).clamp(1, RETRY_MS)));
-    } else if let Some((tv, _)) = limit {
-        // A timer of no time at all would not be one.
-        ac.schedule_timer(left.map_or(tv, |ms| from_ms(ms.max(1))));
-    }
-}
-
-/// Connects again after a while. Without a timer the while is spent here, so that the
-/// event loop does not spin.
-pub(super) fn try_later(ac: Ac) {
-    // SAFETY: a live context.
-    if unsafe { (*ac.as_ptr()).ev.scheduleTimer.is_none() } {
-        return sys::pause(2);
-    }
-    ac.private().busy = true;
-    ac.del_read();
-    ac.del_write();
-    schedule(ac);
+    let Some((tv, since)) = limit(ac) else { return };
+    // A timer of no time at all would not be one.
+    ac.schedule_timer(left(&tv, since).map_or(tv, |ms| from_ms(ms.max(1))));
 }
 
 /// What it means that the timer fired.
 pub(super) fn expired(ac: Ac) -> Expiry {
-    let busy = ac.private().busy;
-    let due = match limit(ac) {
-        Some((tv, Some(since))) => sys::timeout_ms(&tv).is_none_or(|ms| since.age() >= ms),
-        // Before the connection is up the program may call without a limit of ours.
-        None if !ac.has(REDIS_CONNECTED) => !busy,
-        _ => return Expiry::Never,
-    };
-    match (due, busy) {
-        (true, _) => Expiry::Now,
-        (false, true) => Expiry::TryAgain,
-        (false, false) => Expiry::Later,
+    match limit(ac) {
+        Some((tv, Some(since))) if sys::timeout_ms(&tv).is_some_and(|ms| since.age() < ms) => Expiry::Later,
+        Some((_, Some(_))) => Expiry::Now,
+        // Before the connection is up the program may have a limit of its own.
+        None if !ac.has(REDIS_CONNECTED) => Expiry::Now,
+        _ => Expiry::Never,
     }
 }

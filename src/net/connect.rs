@@ -290,8 +290,11 @@ fn bind_source(c: Ctx, destination: &addrinfo) -> Result<(), Failed> {
         return Ok(());
     }
     // SAFETY: a stored address is a C string.
-    let sources = unsafe { lookup(source, None, destination.ai_family, 0) }
-        .map_err(|e| gai_error(c, "Can't get addr: ", e))?;
+    let sources = unsafe {
+        lookup(source, None, destination.ai_family, libc::AI_NUMERICHOST)
+            .or_else(|_| lookup(source, None, destination.ai_family, 0))
+    }
+    .map_err(|e| gai_error(c, "Can't get addr: ", e))?;
     if c.has(REDIS_REUSEADDR) && !set_option(c.fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1) {
         return Err(c.io_error(""));
     }
