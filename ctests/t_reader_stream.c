@@ -2,6 +2,7 @@
 #include "reading.h"
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include <hiredis/sds.h>
 
@@ -265,6 +266,198 @@ TEST(reader_stream, a_new_reader_has_the_default_settings, "82") {
 }
 
 #if HIREDIS_MAJOR >= 1
+
+/* ---- Big strings -------------------------------------------------------------------------------- */
+
+/* An array of a big string, something small, and another big string; then a status. */
+static char *big_strings(size_t n, size_t *len) {
+    char *bytes = test_bytes(2 * n + 100), *p = bytes;
+    p += sprintf(p, "*3\r\n$%zu\r\n", n);
+    for (size_t i = 0; i < n; i++) *p++ = (char)(i * 31 + i / 251);
+    p += sprintf(p, "\r\n:7\r\n$%zu\r\n", n);
+    for (size_t i = 0; i < n; i++) *p++ = (char)(i * 17 + i / 13);
+    p += sprintf(p, "\r\n+end\r\n");
+    *len = (size_t)(p - bytes);
+    return bytes;
+}
+
+static void check_big_strings(redisReply *reply, size_t n, const char *bytes, size_t len) {
+    CHECK_REPLY_ARRAY(reply, 3);
+    size_t head = (size_t)(strchr(strchr(bytes, '\n') + 1, '\n') + 1 - bytes);
+    CHECK_MEM_N(reply->element[0]->str, reply->element[0]->len, bytes + head, n);
+    CHECK_INT(reply->element[0]->str[n], 0);
+    CHECK_REPLY_INT(reply->element[1], 7);
+    CHECK_MEM_N(reply->element[2]->str, reply->element[2]->len, bytes + len - 8 - n, n);
+    CHECK_INT(reply->element[2]->str[n], 0);
+    freeReplyObject(reply);
+}
+
+static const size_t big_sizes[] = {16384, 32767, 32768, 32769, 65536, 131072, 300000, 2000000};
+
+TEST(reader_stream, big_strings_arrive_in_pieces_of_any_size, "67") {
+    static const size_t pieces[] = {1000, 1024, 16384, 32768, 65536, 100000, 5000000};
+    for (size_t i = 0; i < sizeof(big_sizes) / sizeof(*big_sizes); i++) {
+        size_t n = big_sizes[i], len;
+        const char *bytes = big_strings(n, &len);
+        for (size_t k = 0; k < 2 * sizeof(pieces) / sizeof(*pieces); k++) {
+            alloc_count_begin();
+            redisReader *r = redisReaderCreate();
+            redisReply *replies[2] = {NULL, NULL}, *reply;
+            int got = 0;
+            for (size_t at = 0; at < len;) {
+                size_t piece = pieces[k / 2];
+                if (k % 2 == 1) piece = 1 + test_random_below(piece);
+                if (piece > len - at) piece = len - at;
+                feed(r, bytes + at, piece);
+                at += piece;
+                while ((reply = read_reply(r)) != NULL) {
+                    CHECK(got < 2);
+                    replies[got++] = reply;
+                }
+            }
+            CHECK_INT(got, 2);
+            check_big_strings(replies[0], n, bytes, len);
+            CHECK_REPLY_STATUS(replies[1], "end");
+            freeReplyObject(replies[1]);
+            CHECK_UINT(r->len - r->pos, 0);
+            redisReaderFree(r);
+            alloc_count_end();
+        }
+    }
+}
+
+TEST(reader_stream, the_end_of_a_big_string_may_be_cut_anywhere, "67 68") {
+    for (size_t i = 0; i < sizeof(big_sizes) / sizeof(*big_sizes); i++) {
+        size_t n = big_sizes[i], len;
+        const char *bytes = big_strings(n, &len);
+        for (size_t back = 1; back < 24; back++) {
+            for (size_t again = 0; again < back && again < 4; again++) {
+                redisReader *r = redisReaderCreate();
+                redisReply *reply;
+                feed(r, bytes, n);
+                CHECK_PTR(read_reply(r), NULL);
+                feed(r, bytes + n, len - back - n);
+                reply = read_reply(r);
+                if (reply == NULL) {
+                    if (back > again) feed(r, bytes + len - back, back - again);
+                    reply = read_reply(r);
+                    if (again > 0) feed(r, bytes + len - again, again);
+                    if (reply == NULL) reply = read_reply(r);
+                } else {
+                    feed(r, bytes + len - back, back);
+                }
+                check_big_strings(reply, n, bytes, len);
+                reply = read_reply(r);
+                CHECK_REPLY_STATUS(reply, "end");
+                freeReplyObject(reply);
+                redisReaderFree(r);
+            }
+        }
+    }
+}
+
+TEST(reader_stream, a_big_string_in_pieces_must_be_followed_by_cr_lf, "85") {
+    for (size_t i = 0; i < sizeof(big_sizes) / sizeof(*big_sizes); i++) {
+        size_t n = big_sizes[i];
+        static const char *const ends[] = {"XY", "\rX", "X\n", "\n\r"};
+        for (int k = 0; k < 4; k++) {
+            alloc_count_begin();
+            redisReader *r = redisReaderCreate();
+            const char *bytes = test_printf("*2\r\n:1\r\n$%zu\r\n%s", n, repeat("x", n, ends[k]));
+            size_t len = strlen(bytes);
+            feed(r, bytes, n - 100);
+            CHECK_PTR(read_reply(r), NULL);
+            feed(r, bytes + n - 100, len - n + 100);
+            check_error_state(r, REDIS_ERR_PROTOCOL, "Bad bulk string terminator");
+            redisReaderFree(r);
+            alloc_count_end();
+        }
+    }
+}
+
+TEST(reader_stream, big_verbatim_strings_arrive_in_pieces, "54 67") {
+    size_t n = 100000;
+    const char *bytes = test_printf("=%zu\r\ntxt:%s", n + 4, repeat("v", n, "\r\n"));
+    redisReader *r = redisReaderCreate();
+    for (size_t at = 0, len = strlen(bytes); at < len; at += 10000) {
+        CHECK_PTR(read_reply(r), NULL);
+        feed(r, bytes + at, len - at < 10000 ? len - at : 10000);
+    }
+    redisReply *reply = read_reply(r);
+    CHECK_INT(reply->type, REDIS_REPLY_VERB);
+    CHECK_STR(reply->vtype, "txt");
+    CHECK_UINT(reply->len, n);
+    CHECK_STR(reply->str, repeat("v", n, ""));
+    freeReplyObject(reply);
+    redisReaderFree(r);
+}
+
+TEST(reader_stream, a_reader_may_be_freed_within_a_big_string, "78") {
+    size_t len;
+    const char *bytes = big_strings(300000, &len);
+    for (size_t cut = 1000; cut < len; cut += 20011) {
+        alloc_count_begin();
+        redisReader *r = redisReaderCreate();
+        feed(r, bytes, cut);
+        CHECK_PTR(read_reply(r), NULL);
+        feed(r, bytes + cut, 100);
+        CHECK_PTR(read_reply(r), NULL);
+        redisReaderFree(r);
+        alloc_count_end();
+    }
+}
+
+TEST(reader_stream, every_failing_allocation_within_a_big_string_is_out_of_memory, "5") {
+    size_t len;
+    const char *bytes = big_strings(300000, &len);
+    for (size_t k = 1;; k++) {
+        alloc_count_begin();
+        redisReader *r = redisReaderCreate();
+        redisReply *got = NULL;
+        void *reply = NULL;
+        int status = REDIS_OK;
+        alloc_fail_at(k);
+        for (size_t at = 0; at < len && status == REDIS_OK; at += 9999) {
+            status = redisReaderFeed(r, bytes + at, len - at < 9999 ? len - at : 9999);
+            while (status == REDIS_OK) {
+                status = redisReaderGetReply(r, &reply);
+                if (reply == NULL) break;
+                if (got == NULL) got = reply;
+                else freeReplyObject(reply);
+            }
+        }
+        size_t failures = alloc_failures();
+        alloc_fail_never();
+        if (failures > 0) check_error_state(r, REDIS_ERR_OOM, "Out of memory");
+        else check_big_strings(got, 300000, bytes, len);
+        if (failures > 0) freeReplyObject(got);
+        redisReaderFree(r);
+        alloc_count_end();
+        if (failures == 0) break;
+        CHECK(k < 1000);
+    }
+}
+
+TEST(reader_stream, a_big_string_costs_linear_work_and_little_more_than_itself, "83 84") {
+    size_t n = 64 << 20, piece = 16384;
+    const char *x = repeat("x", piece, "");
+    alloc_count_begin();
+    redisReader *r = redisReaderCreate();
+    const char *head = test_printf("$%zu\r\n", n);
+    feed(r, head, strlen(head));
+    for (size_t at = 0; at < n; at += piece) {
+        CHECK_PTR(read_reply(r), NULL);
+        feed(r, x, piece);
+    }
+    FEED(r, "\r\n");
+    redisReply *reply = read_reply(r);
+    CHECK_UINT(reply->len, n);
+    CHECK(alloc_total_bytes() < 8 * n);
+    CHECK(alloc_peak_bytes() < 2 * n);
+    freeReplyObject(reply);
+    redisReaderFree(r);
+    alloc_count_end();
+}
 
 /* ---- The buffer -------------------------------------------------------------------------------- */
 
