@@ -1,6 +1,7 @@
 #include "syscalls.h"
 
 #include <dlfcn.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ typedef int socket_fn(int, int, int);
 typedef int connect_fn(int, const struct sockaddr *, socklen_t);
 typedef int setsockopt_fn(int, int, int, const void *, socklen_t);
 typedef int poll_fn(struct pollfd *, nfds_t, int);
+typedef int fcntl_fn(int, int, ...);
 typedef ssize_t recv_fn(int, void *, size_t, int);
 typedef int getaddrinfo_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 typedef void freeaddrinfo_fn(struct addrinfo *);
@@ -49,6 +51,10 @@ int real_setsockopt(int fd, int level, int name, const void *value, socklen_t le
 
 int real_poll(struct pollfd *fds, nfds_t n, int ms) {
     REAL("poll", poll_fn *, fds, n, ms);
+}
+
+int real_fcntl(int fd, int command, long argument) {
+    REAL("fcntl", fcntl_fn *, fd, command, argument);
 }
 
 ssize_t real_recv(int fd, void *buf, size_t cap, int flags) {
@@ -76,6 +82,7 @@ socket_fn our_socket __asm__("socket");
 connect_fn our_connect __asm__("connect");
 setsockopt_fn our_setsockopt __asm__("setsockopt");
 poll_fn our_poll __asm__("poll");
+fcntl_fn our_fcntl __asm__("fcntl");
 recv_fn our_recv __asm__("recv");
 getaddrinfo_fn our_getaddrinfo __asm__("getaddrinfo");
 freeaddrinfo_fn our_freeaddrinfo __asm__("freeaddrinfo");
@@ -94,6 +101,17 @@ int our_setsockopt(int fd, int level, int name, const void *value, socklen_t len
 
 int our_poll(struct pollfd *fds, nfds_t n, int ms) {
     return (instead.poll ? instead.poll : real_poll)(fds, n, ms);
+}
+
+int our_fcntl(int fd, int command, ...) {
+    va_list ap;
+    long argument;
+
+    /* A pointer, an int or nothing: passed on as it came. */
+    va_start(ap, command);
+    argument = va_arg(ap, long);
+    va_end(ap);
+    return (instead.fcntl ? instead.fcntl : real_fcntl)(fd, command, argument);
 }
 
 ssize_t our_recv(int fd, void *buf, size_t cap, int flags) {

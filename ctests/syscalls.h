@@ -22,6 +22,7 @@ struct syscalls {
     int (*connect)(int fd, const struct sockaddr *to, socklen_t len);
     int (*setsockopt)(int fd, int level, int name, const void *value, socklen_t len);
     int (*poll)(struct pollfd *fds, nfds_t n, int ms);
+    int (*fcntl)(int fd, int command, long argument);
     ssize_t (*recv)(int fd, void *buf, size_t cap, int flags);
     int (*getaddrinfo)(const char *node, const char *service, const struct addrinfo *hints,
                        struct addrinfo **res);
@@ -34,6 +35,7 @@ int real_socket(int domain, int type, int protocol);
 int real_connect(int fd, const struct sockaddr *to, socklen_t len);
 int real_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 int real_poll(struct pollfd *fds, nfds_t n, int ms);
+int real_fcntl(int fd, int command, long argument);
 ssize_t real_recv(int fd, void *buf, size_t cap, int flags);
 int real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                      struct addrinfo **res);

@@ -675,6 +675,38 @@ TEST(connect, a_context_can_be_connected_by_the_functions_behind, "") {
     alloc_count_end();
 }
 
+TEST(connect, what_a_context_has_stored_may_be_given_to_it_again, "") {
+    struct timeval tv = seconds(5);
+    redisContext *c;
+
+    alloc_count_begin();
+    c = redisConnectFd(-1);
+    CHECK_INT(redisContextConnectBindTcp(c, "127.0.0.1", live_port(), &tv, "127.0.0.1"), REDIS_OK);
+    close(c->fd);
+    CHECK_INT(redisContextConnectBindTcp(c, c->tcp.host, c->tcp.port, &tv, c->tcp.source_addr), REDIS_OK);
+    CHECK_STR(command_text(c, "PING"), "+PONG");
+    CHECK_STR(c->tcp.host, "127.0.0.1");
+    CHECK_STR(c->tcp.source_addr, "127.0.0.1");
+    close(c->fd);
+    /* what is not given is forgotten */
+    CHECK_INT(redisContextConnectTcp(c, c->tcp.host, c->tcp.port, NULL), REDIS_OK);
+    CHECK_STR(command_text(c, "PING"), "+PONG");
+    CHECK(c->tcp.source_addr == NULL);
+#if HIREDIS_MAJOR >= 1
+    CHECK(c->connect_timeout == NULL);
+#endif
+    redisFree(c);
+
+    c = redisConnectFd(-1);
+    CHECK_INT(redisContextConnectUnix(c, live_unix(), &tv), REDIS_OK);
+    close(c->fd);
+    CHECK_INT(redisContextConnectUnix(c, c->unix_sock.path, &tv), REDIS_OK);
+    CHECK_STR(command_text(c, "PING"), "+PONG");
+    CHECK_STR(c->unix_sock.path, live_unix());
+    redisFree(c);
+    alloc_count_end();
+}
+
 #if HIREDIS_MAJOR >= 1
 static void wait_writable(int fd) {
     struct pollfd p = {.fd = fd, .events = POLLOUT};

@@ -240,6 +240,43 @@ TEST(connect, only_a_blocking_context_has_a_blocking_descriptor, "107") {
     redisFree(c);
 }
 
+static int refused_command;
+
+static int refuse_command(int fd, int command, long argument) {
+    if (command == refused_command) {
+        errno = EPERM;
+        return -1;
+    }
+    return real_fcntl(fd, command, argument);
+}
+
+TEST(connect, a_descriptor_whose_mode_cannot_be_changed_is_an_error, "107") {
+    static const struct {
+        int command;
+        const char *text;
+    } refused[] = {
+        {F_GETFL, "fcntl(F_GETFL): Operation not permitted"},
+        {F_SETFL, "fcntl(F_SETFL): Operation not permitted"},
+    };
+
+    for (int i = 0; i < 2; i++) {
+        for (int tcp = 0; tcp < 2; tcp++) {
+            redisContext *c;
+
+            refused_command = refused[i].command;
+            alloc_count_begin();
+            instead.fcntl = refuse_command;
+            c = tcp ? redisConnect("127.0.0.1", live_port()) : redisConnectUnix(live_unix());
+            CHECK_INT(errno, EPERM);
+            instead.fcntl = NULL;
+            CHECK_ERROR(c, REDIS_ERR_IO, refused[i].text);
+            CHECK_INT(c->flags & REDIS_CONNECTED, 0);
+            redisFree(c);
+            alloc_count_end();
+        }
+    }
+}
+
 #if HIREDIS_MAJOR >= 1
 static int has_cloexec(int fd) {
     return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;

@@ -2,11 +2,13 @@
 #include "sync.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fake.h"
@@ -719,4 +721,99 @@ TEST(sync, a_program_may_clear_the_blocking_flag, "115") {
     hand_expect_str(peer, "*1\r\n$4\r\nPING\r\n");
     redisFree(c);
     close(peer);
+}
+
+/* ---- Replies in the hands of the program ---- */
+
+TEST(sync, parts_of_a_reply_may_be_taken_and_moved, "110") {
+    redisContext *c;
+    redisReply *a, *b, *taken;
+    char *text;
+
+    alloc_count_begin();
+    c = live();
+    command_text(c, "DEL sync:list");
+    command_text(c, "RPUSH sync:list zero one two");
+    a = redisCommand(c, "LRANGE sync:list 0 -1");
+    b = redisCommand(c, "LRANGE sync:list 0 -1");
+    redisFree(c); /* replies do not need their context */
+
+    /* as redis-plus-plus takes children out, and hiredis-cluster moves them to another reply */
+    taken = a->element[1];
+    a->element[1] = NULL;
+    freeReplyObject(b->element[0]);
+    b->element[0] = a->element[2];
+    a->elements--;
+    text = taken->str;
+    taken->str = NULL;
+    freeReplyObject(a);
+    freeReplyObject(taken);
+    CHECK_STR(text, "one");
+    CHECK_STR(reply_text(b), "*[\"two\" \"one\" \"two\"]");
+    freeReplyObject(b);
+#if HIREDIS_MAJOR >= 1
+    hi_free(text);
+#else
+    free(text);
+#endif
+    alloc_count_end();
+}
+
+/* ---- Processes and threads ---- */
+
+TEST(sync, a_child_process_may_use_an_inherited_connection, "99") {
+    redisContext *c = live(), *mine;
+    int fd = redisFreeKeepFd(c), status;
+    pid_t child = fork();
+
+    CHECK(child >= 0);
+    if (child == 0) {
+        redisReply *r;
+
+        mine = redisConnectFd(fd);
+        r = mine != NULL ? redisCommand(mine, "CLIENT SETNAME %s", "child") : NULL;
+        _exit(r != NULL && r->type == REDIS_REPLY_STATUS ? 0 : 1);
+    }
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK_INT(status, 0);
+    mine = redisConnectFd(fd);
+    CHECK_STR(command_text(mine, "CLIENT GETNAME"), "\"child\"");
+    redisFree(mine);
+}
+
+/* Returns NULL when all went well. */
+static void *talk(void *arg) {
+    redisContext *c = redisConnectUnix(arg);
+    void *wrong = c;
+
+    for (int i = 0; c != NULL && c->err == 0 && i < 500; i++) {
+        int want = i * 7 + (int)(uintptr_t)&i % 1000;
+        redisReply *r = redisCommand(c, "ECHO %d", want);
+
+        if (r == NULL || r->type != REDIS_REPLY_STRING || atoi(r->str) != want) {
+            freeReplyObject(r);
+            break;
+        }
+        freeReplyObject(r);
+        if (i == 250 && redisReconnect(c) != REDIS_OK)
+            break;
+        if (i == 499)
+            wrong = NULL;
+    }
+    redisFree(c);
+    return wrong;
+}
+
+TEST(sync, contexts_of_different_threads_do_not_meet, "") {
+    pthread_t thread[8];
+    char *path = test_printf("%s", live_unix());
+
+    for (int i = 0; i < 8; i++)
+        CHECK_INT(pthread_create(&thread[i], NULL, talk, path), 0);
+    for (int i = 0; i < 8; i++) {
+        void *wrong;
+
+        CHECK_INT(pthread_join(thread[i], &wrong), 0);
+        CHECK(wrong == NULL);
+    }
 }

@@ -253,6 +253,13 @@ TEST(sync, keepalive_works_on_tcp, "125 126") {
     CHECK_INT(socket_option(c->fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
     CHECK_NO_ERROR(c);
     CHECK_STR(command_text(c, "PING"), "+PONG");
+
+    /* on a given descriptor as well */
+    c = redisConnectFd(redisFreeKeepFd(c));
+    CHECK_INT(redisKeepAlive(c, 60), REDIS_OK);
+    CHECK_INT(socket_option(c->fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    CHECK_INT(redisEnableKeepAlive(c), REDIS_OK);
+    CHECK_INT(socket_option(c->fd, IPPROTO_TCP, TCP_KEEPIDLE), 15);
     redisFree(c);
     alloc_count_end();
 }
