@@ -177,6 +177,26 @@ TEST(format, mixed_conversions_take_their_arguments_in_order, "12 13") {
               "*3\r\n$8\r\n12345678\r\n$10\r\n1234567890\r\n$3\r\nend\r\n");
 }
 
+TEST(format, a_format_may_have_any_number_of_pieces, "9 12") {
+    for (int pieces = 1; pieces < 80; pieces++) {
+        for (int separate = 0; separate < 2; separate++) {
+            /* "%s" and "-" in turn, with and without spaces between. */
+            const char *format = "", *want = "";
+            for (int i = 0; i < pieces; i++) {
+                format = test_printf("%s%s%s", format, separate && i > 0 ? " " : "", i % 2 ? "-" : "%s");
+                if (separate) want = test_printf("%s$1\r\n%s\r\n", want, i % 2 ? "-" : "x");
+                else want = test_printf("%s%s", want, i % 2 ? "-" : "x");
+            }
+            if (separate) want = test_printf("*%d\r\n%s", pieces, want);
+            else want = test_printf("*1\r\n$%d\r\n%s\r\n", pieces, want);
+            const char *x = "x";
+            CHECK_STR(formatted(format, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x,
+                                x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x),
+                      want);
+        }
+    }
+}
+
 TEST(format, an_int_is_swallowed_by_a_percent_sign_before_a_d, "22") {
     CHECK_STR(formatted("100% done", 7), "*1\r\n$8\r\n100 7one\r\n");
     CHECK_STR(formatted("100% sure"), "error");
@@ -384,7 +404,7 @@ TEST(format, every_failing_allocation_gives_minus_one, "5 15") {
     char big[400];
     memset(big, 'b', sizeof(big) - 1);
     big[sizeof(big) - 1] = '\0';
-    for (int form = 0; form < 4; form++) {
+    for (int form = 0; form < 5; form++) {
         for (size_t k = 1;; k++) {
             char *cmd = untouched;
             sds s = untouched;
@@ -397,12 +417,16 @@ TEST(format, every_failing_allocation_gives_minus_one, "5 15") {
             else if (form == 1)
                 len = vformat(&cmd, "SET %s:%d %.3f%b %s", "key", 42, 1.5, "a\0b", (size_t)3, big);
             else if (form == 2) len = redisFormatCommandArgv(&cmd, 3, argv, NULL);
+            else if (form == 4) /* more pieces than fit on the stack */
+                len = redisFormatCommand(
+                    &cmd, "%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%d-%s", 1, 2, 3, 4, 5, 6,
+                    7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, big);
             else len = redisFormatSdsCommandArgv(&s, 3, argv, NULL);
             size_t failures = alloc_failures();
             alloc_fail_never();
             if (failures == 0) {
                 CHECK(len > 0);
-                if (form < 3) redisFreeCommand(cmd);
+                if (form != 3) redisFreeCommand(cmd);
                 else redisFreeSdsCommand(s);
                 alloc_count_end();
                 CHECK(k > 1);
