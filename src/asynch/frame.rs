@@ -62,21 +62,17 @@ pub(crate) unsafe fn kind_of(reply: *const redisReply) -> Option<(Event, Kind)> 
     };
     let (kind, rest) = match word.split_first()? {
         (b'p' | b'P', rest) => (Kind::Pattern, rest),
-        // "subscribe" begins with the letter that marks shards.
-        (b's' | b'S', rest) if !word.eq_ignore_ascii_case(b"subscribe") => (Kind::Shard, rest),
+        // "subscribe" itself, of nine letters, begins with the letter that marks shards.
+        (b's' | b'S', rest) if word.len() != 9 => (Kind::Shard, rest),
         _ => (Kind::Channel, word),
     };
-    let is = |name: &[u8]| rest.eq_ignore_ascii_case(name);
-    let event = if is(b"message") {
-        Event::Message
-    } else if is(b"subscribe") {
-        Event::Subscribe
-    } else if is(b"unsubscribe") {
-        Event::Unsubscribe
-    } else {
-        return None;
+    let (event, name): (_, &[u8]) = match rest.len() {
+        7 => (Event::Message, b"message"),
+        9 => (Event::Subscribe, b"subscribe"),
+        11 => (Event::Unsubscribe, b"unsubscribe"),
+        _ => return None,
     };
-    Some((event, kind))
+    rest.eq_ignore_ascii_case(name).then_some((event, kind))
 }
 
 /// Reads a pub/sub frame; `None` if it is malformed.

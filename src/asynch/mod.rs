@@ -42,7 +42,7 @@ use crate::ctx::Ctx;
 use crate::net::connect::{self, Progress};
 use crate::net::option;
 use crate::resp::read::Reader;
-use crate::resp::write::{self, Command};
+use crate::resp::write::{self, Args, Command};
 use crate::sys;
 
 pub(crate) use self::queue::Callback;
@@ -166,15 +166,15 @@ pub(crate) fn submit(ac: Ac, callback: Callback, command: &impl Command) -> Resu
     output.put(command);
     // SAFETY: just written; nothing changes it before `commit`.
     let bytes = unsafe { output.bytes() };
-    let Some(name) = write::args(command, bytes).next() else { return Err(Refused) };
-    let args = || write::args(command, bytes).skip(1);
+    let Some(name) = write::name(command, bytes) else { return Err(Refused) };
+    let args = || Args::new(command, bytes);
     let mut mode = None;
     match Verb::of(name) {
         Verb::Other => regular(ac, callback, Tag::Plain, None),
-        Verb::Subscribe(kind) if args().next().is_some() => subscribe(ac, kind, args, callback),
+        Verb::Subscribe(kind) if args().count() > 0 => subscribe(ac, kind, args(), callback),
         Verb::Subscribe(_) => regular(ac, callback, Tag::Plain, None),
         Verb::Unsubscribe(_) if !ac.has(REDIS_SUBSCRIBED) => return Err(Refused),
-        Verb::Unsubscribe(kind) => unsubscribe(ac, kind, args),
+        Verb::Unsubscribe(kind) => unsubscribe(ac, kind, args()),
         Verb::Client => {
             mode = Muting::mode(args());
             regular(ac, callback, Tag::Plain, mode)
@@ -207,7 +207,7 @@ enum Verb {
 
 impl Verb {
     fn of(name: &[u8]) -> Verb {
-        let is = |verb: &[u8]| name.eq_ignore_ascii_case(verb);
+        let is = |verb| is_word(name, verb);
         match name.len() {
             4 if is(b"EXEC") => Verb::Tagged(Tag::Exec),
             5 if is(b"HELLO") => Verb::Tagged(Tag::Hello),
@@ -225,6 +225,18 @@ impl Verb {
             _ => Verb::Other,
         }
     }
+}
+
+/// Whether two words of the same length are the same, in upper or lower case.
+#[inline]
+fn is_word(word: &[u8], upper: &[u8]) -> bool {
+    // Almost all commands are told apart by the first letter.
+    word.first().map(u8::to_ascii_uppercase) == upper.first().copied() && eq_ignore_case(word, upper)
+}
+
+#[inline(never)]
+fn eq_ignore_case(word: &[u8], upper: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(upper)
 }
 
 /// Queues the callback of a command with one reply, or with none if replies are off.
@@ -254,23 +266,14 @@ fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(
     Ok(())
 }
 
-fn subscribe<'a, I: Iterator<Item = &'a [u8]>>(
-    ac: Ac,
-    kind: Kind,
-    names: impl Fn() -> I,
-    callback: Callback,
-) -> Result<(), OutOfMemory> {
+fn subscribe(ac: Ac, kind: Kind, names: Args<'_>, callback: Callback) -> Result<(), OutOfMemory> {
     let regular = ac.replies().count() + ac.sub_replies().count();
     ac.pubsub().subscribe(kind, names, callback, regular)?;
     ac.set(REDIS_SUBSCRIBED);
     Ok(())
 }
 
-fn unsubscribe<'a, I: Iterator<Item = &'a [u8]>>(
-    ac: Ac,
-    kind: Kind,
-    names: impl Fn() -> I,
-) -> Result<(), OutOfMemory> {
+fn unsubscribe(ac: Ac, kind: Kind, names: Args<'_>) -> Result<(), OutOfMemory> {
     let regular = ac.replies().count() + ac.sub_replies().count();
     ac.pubsub().unsubscribe(kind, names, regular)?;
     show_unsubscriptions(ac);

@@ -8,6 +8,7 @@
 use core::slice;
 
 use crate::abi::{REDIS_REPLY_ERROR, redisReply};
+use crate::resp::write::Args;
 
 /// The argument of CLIENT REPLY.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,16 +37,23 @@ impl Muting {
     }
 
     /// The mode that CLIENT with these arguments asks for.
-    pub(crate) fn mode<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Option<Mode> {
-        let is = |arg: &[u8], word: &[u8]| arg.eq_ignore_ascii_case(word);
-        args.next().filter(|arg| is(arg, b"REPLY"))?;
-        let mode = match args.next()? {
-            arg if is(arg, b"ON") => Mode::On,
-            arg if is(arg, b"OFF") => Mode::Off,
-            arg if is(arg, b"SKIP") => Mode::Skip,
-            _ => return None,
-        };
-        args.next().is_none().then_some(mode)
+    pub(crate) fn mode(args: Args<'_>) -> Option<Mode> {
+        if args.count() != 2 {
+            return None;
+        }
+        let (mut at, mut is_reply, mut mode) = (0, false, None);
+        args.each(&mut |arg| {
+            let is = |word: &[u8]| arg.eq_ignore_ascii_case(word);
+            match at {
+                0 => is_reply = is(b"REPLY"),
+                _ if is(b"ON") => mode = Some(Mode::On),
+                _ if is(b"OFF") => mode = Some(Mode::Off),
+                _ if is(b"SKIP") => mode = Some(Mode::Skip),
+                _ => {}
+            }
+            at += 1;
+        });
+        mode.filter(|_| is_reply)
     }
 
     /// Whether the next command, which sets `mode` if it is a CLIENT REPLY, gets no
@@ -124,12 +132,21 @@ impl Muting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resp::write::Ready;
+
+    fn mode(command: &str) -> Option<Mode> {
+        let words: Vec<_> = command.split(' ').collect();
+        let head = format!("*{}\r\n", words.len());
+        let bulks = words.iter().map(|w| format!("${}\r\n{w}\r\n", w.len()));
+        let bytes: Vec<u8> = bulks.fold(head, |all, bulk| all + &bulk).into();
+        let ready = Ready::new(&bytes).unwrap();
+        if words[0] == "CLIENT" { Muting::mode(Args::new(&ready, &bytes)) } else { None }
+    }
 
     fn muted(commands: &[&str]) -> Vec<bool> {
         let mut muting = Muting::new();
         let one = |command: &&str| {
-            let words: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
-            let mode = if words[0] == b"CLIENT" { Muting::mode(words[1..].iter().copied()) } else { None };
+            let mode = mode(command);
             let muted = muting.mutes(mode);
             muting.sent(mode);
             muted

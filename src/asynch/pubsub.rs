@@ -16,6 +16,7 @@ use siphasher::sip::SipHasher13;
 use super::queue::Callback;
 use super::table::{Channel, Table};
 use crate::alloc::{Buf, OutOfMemory};
+use crate::resp::write::Args;
 
 /// The three name spaces that Redis publishes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,22 +146,29 @@ impl Pubsub {
 
     /// Registers `callback` for the names that a command subscribes to. `regular`
     /// commands wait for replies already. On failure nothing has changed.
-    pub(crate) fn subscribe<'a, I: Iterator<Item = &'a [u8]>>(
+    pub(crate) fn subscribe(
         &mut self,
         kind: Kind,
-        names: impl Fn() -> I,
+        names: Args<'_>,
         callback: Callback,
         regular: usize,
     ) -> Result<(), OutOfMemory> {
-        let count = names().count();
-        self.open(count, regular)?;
-        if let Err(oom) = names().try_for_each(|name| self.prepare(kind, name)) {
-            names().for_each(|name| self.forget(kind, name));
+        self.open(names.count(), regular)?;
+        let mut done = Ok(());
+        names.each(&mut |name| {
+            if done.is_ok() {
+                done = self.prepare(kind, name);
+            }
+        });
+        if done.is_err() {
+            names.each(&mut |name| self.forget(kind, name));
             self.close_if_done();
-            return Err(oom);
+            return done;
         }
-        for (i, name) in names().enumerate() {
-            let Some(channel) = self.find(kind, name) else { continue };
+        let mut left = names.count();
+        names.each(&mut |name| {
+            left -= 1;
+            let Some(channel) = self.find(kind, name) else { return };
             let channel = channel.as_ptr();
             // SAFETY: a channel of the table.
             unsafe {
@@ -168,8 +176,8 @@ impl Pubsub {
                 (*channel).privdata = callback.privdata;
                 (*channel).pending = (*channel).pending.saturating_add(1);
             }
-            self.push(Owed::Subscribed { kind, last: i + 1 == count, channel });
-        }
+            self.push(Owed::Subscribed { kind, last: left == 0, channel });
+        });
         Ok(())
     }
 
@@ -200,21 +208,22 @@ impl Pubsub {
 
     /// Notes that a command unsubscribes from names, or from everything if it has
     /// none. On failure nothing has changed.
-    pub(crate) fn unsubscribe<'a, I: Iterator<Item = &'a [u8]>>(
+    pub(crate) fn unsubscribe(
         &mut self,
         kind: Kind,
-        names: impl Fn() -> I,
+        names: Args<'_>,
         regular: usize,
     ) -> Result<(), OutOfMemory> {
-        let count = names().count();
-        self.open(count.max(1), regular)?;
-        if count == 0 {
+        let mut left = names.count();
+        self.open(left.max(1), regular)?;
+        if left == 0 {
             self.push(Owed::UnsubscribedAll { kind });
         }
-        for (i, name) in names().enumerate() {
+        names.each(&mut |name| {
+            left -= 1;
             let hash = self.hash(name);
-            self.push(Owed::Unsubscribed { kind, last: i + 1 == count, hash });
-        }
+            self.push(Owed::Unsubscribed { kind, last: left == 0, hash });
+        });
         Ok(())
     }
 

@@ -266,8 +266,16 @@ impl Command for Formatted {
         }
     }
 
-    fn lens(&self) -> impl Iterator<Item = usize> {
-        self.pieces().iter().filter_map(|piece| piece.begins)
+    fn count(&self) -> usize {
+        self.argc
+    }
+
+    fn first_len(&self) -> Option<usize> {
+        self.pieces().first().and_then(|piece| piece.begins)
+    }
+
+    fn each_len(&self, f: &mut dyn FnMut(usize)) {
+        self.pieces().iter().filter_map(|piece| piece.begins).for_each(f);
     }
 }
 

@@ -23,8 +23,14 @@ pub(crate) trait Command {
     /// Writes the command; `out` has room for it.
     fn put(&self, out: &mut Room<'_>);
 
-    /// The lengths of the arguments, in order.
-    fn lens(&self) -> impl Iterator<Item = usize>;
+    /// How many arguments there are, the command's name included.
+    fn count(&self) -> usize;
+
+    /// The length of the first argument.
+    fn first_len(&self) -> Option<usize>;
+
+    /// Gives the lengths of the arguments, in order.
+    fn each_len(&self, f: &mut dyn FnMut(usize));
 
     /// The command in a block of its own, with a NUL after it.
     fn to_block(&self) -> Result<*mut c_char, OutOfMemory> {
@@ -123,14 +129,23 @@ impl Command for Argv {
         }
     }
 
-    fn lens(&self) -> impl Iterator<Item = usize> {
-        self.args().map(|(_, len)| len)
+    fn count(&self) -> usize {
+        self.argc
+    }
+
+    fn first_len(&self) -> Option<usize> {
+        self.args().next().map(|(_, len)| len)
+    }
+
+    fn each_len(&self, f: &mut dyn FnMut(usize)) {
+        self.args().for_each(|(_, len)| f(len));
     }
 }
 
 /// A command that the program encoded itself.
 pub(crate) struct Ready<'a> {
     bytes: &'a [u8],
+    count: usize,
 }
 
 impl<'a> Ready<'a> {
@@ -144,7 +159,7 @@ impl<'a> Ready<'a> {
             let (len, text) = length_line(b'$', rest)?;
             rest = text.get(len..)?.strip_prefix(b"\r\n")?;
         }
-        rest.is_empty().then_some(Ready { bytes })
+        rest.is_empty().then_some(Ready { bytes, count })
     }
 }
 
@@ -157,13 +172,20 @@ impl Command for Ready<'_> {
         out.put_slice(self.bytes);
     }
 
-    fn lens(&self) -> impl Iterator<Item = usize> {
-        let mut rest = length_line(b'*', self.bytes).map_or(&[][..], |(_, rest)| rest);
-        core::iter::from_fn(move || {
-            let (len, text) = length_line(b'$', rest)?;
-            rest = text.get(len..)?.strip_prefix(b"\r\n")?;
-            Some(len)
-        })
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn first_len(&self) -> Option<usize> {
+        length_line(b'$', first_bulk(self.count, self.bytes)).map(|(len, _)| len)
+    }
+
+    fn each_len(&self, f: &mut dyn FnMut(usize)) {
+        let mut rest = first_bulk(self.count, self.bytes);
+        while let Some((len, text)) = length_line(b'$', rest) {
+            f(len);
+            rest = text.get(len + 2..).unwrap_or_default();
+        }
     }
 }
 
@@ -176,20 +198,47 @@ fn length_line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// The arguments of a command, as they lie in the bytes that it wrote.
-pub(crate) fn args<'a, C: Command>(command: &'a C, written: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = first_bulk(written);
-    command.lens().map_while(move |len| {
-        let text = rest.get(header(len)..)?;
-        rest = text.get(len + 2..)?;
-        text.get(..len)
-    })
+/// The arguments of a command, where they lie in the bytes that it wrote.
+#[derive(Clone, Copy)]
+pub(crate) struct Args<'a> {
+    command: &'a dyn Command,
+    written: &'a [u8],
+}
+
+impl<'a> Args<'a> {
+    pub(crate) fn new(command: &'a dyn Command, written: &'a [u8]) -> Args<'a> {
+        Args { command, written }
+    }
+
+    /// Gives each argument after the name to `f`.
+    pub(crate) fn each(&self, f: &mut dyn FnMut(&'a [u8])) {
+        let mut rest = first_bulk(self.command.count(), self.written);
+        let mut is_name = true;
+        self.command.each_len(&mut |len| {
+            let text = rest.get(header(len)..).unwrap_or_default();
+            rest = text.get(len + 2..).unwrap_or_default();
+            if !core::mem::replace(&mut is_name, false) {
+                f(text.get(..len).unwrap_or_default());
+            }
+        });
+    }
+
+    /// How many arguments come after the name.
+    pub(crate) fn count(&self) -> usize {
+        self.command.count().saturating_sub(1)
+    }
+}
+
+/// The name of a command, in the bytes that it wrote.
+#[inline]
+pub(crate) fn name<'a>(command: &impl Command, written: &'a [u8]) -> Option<&'a [u8]> {
+    let len = command.first_len()?;
+    first_bulk(command.count(), written).get(header(len)..)?.get(..len)
 }
 
 /// What follows the line with the number of arguments.
-fn first_bulk(written: &[u8]) -> &[u8] {
-    let line = written.iter().position(|b| *b == b'\n').map_or(written.len(), |lf| lf + 1);
-    written.get(line..).unwrap_or_default()
+fn first_bulk(count: usize, written: &[u8]) -> &[u8] {
+    written.get(header(count)..).unwrap_or_default()
 }
 
 /// Bytes of an argument in a command.
@@ -257,7 +306,8 @@ mod tests {
         let command = unsafe { Argv::new(3, argv.as_ptr(), core::ptr::null()) }.unwrap();
         let bytes = written(&command);
         assert_eq!(bytes, b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$22\r\na much longer argument\r\n");
-        let found: Vec<_> = args(&command, &bytes).collect();
+        let mut found = vec![name(&command, &bytes).unwrap()];
+        Args::new(&command, &bytes).each(&mut |arg| found.push(arg));
         assert_eq!(found, texts.map(|t| t.to_bytes()));
     }
 
@@ -266,7 +316,10 @@ mod tests {
         let good = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
         let command = Ready::new(good).unwrap();
         assert_eq!(written(&command), good);
-        assert!(args(&command, good).eq([&b"GET"[..], b"k"]));
+        assert_eq!(name(&command, good), Some(&b"GET"[..]));
+        let args = Args::new(&command, good);
+        args.each(&mut |arg| assert_eq!(arg, b"k"));
+        assert_eq!(args.count(), 1);
         for cut in 0..good.len() {
             assert!(Ready::new(&good[..cut]).is_none(), "{cut}");
         }

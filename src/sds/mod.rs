@@ -96,6 +96,7 @@ impl Sds {
     }
 
     /// An empty string with exactly this header and capacity.
+    #[inline(never)]
     fn with_room(kind: Kind, capacity: usize) -> Result<Sds, OutOfMemory> {
         let size = capacity.checked_add(kind.header() + 1).ok_or(OutOfMemory)?;
         let block = NonNull::new(alloc::malloc(size).cast::<u8>()).ok_or(OutOfMemory)?;
@@ -247,6 +248,7 @@ impl Sds {
     }
 
     /// Appends `text`, which is not part of the string. As `reserve`.
+    #[inline(never)]
     pub(crate) fn append(self, text: &[u8]) -> Result<Sds, OutOfMemory> {
         let s = self.reserve(text.len())?;
         let len = s.len();
@@ -257,6 +259,7 @@ impl Sds {
     }
 
     /// Drops the first `n` bytes; all of them when there are fewer.
+    #[inline(never)]
     pub(crate) fn drop_front(self, n: usize) {
         let len = self.len();
         let n = n.min(len);
@@ -275,6 +278,7 @@ impl Sds {
     }
 
     /// The string is gone afterwards.
+    #[inline(never)]
     pub(crate) fn free(self) {
         // SAFETY: a live string's block; the caller gives it up.
         unsafe { alloc::free(self.block()) }
