@@ -34,6 +34,7 @@ pub(crate) const LIBC: hiredisAllocFuncs = hiredisAllocFuncs {
 ///
 /// # Safety
 /// No other thread uses the library during the call.
+#[inline(never)]
 pub(crate) unsafe fn replace(new: hiredisAllocFuncs) -> hiredisAllocFuncs {
     // SAFETY: the symbol is a writable object of this type; nobody races, says the caller.
     unsafe { ptr::replace(&raw mut TABLE, new) }
@@ -46,6 +47,7 @@ pub(crate) fn malloc(size: usize) -> *mut c_void {
 }
 
 /// `count` zeroed items of `size` bytes; NULL when there are none or the product overflows.
+#[inline(never)]
 pub(crate) fn calloc(count: usize, size: usize) -> *mut c_void {
     if count.checked_mul(size).is_none() {
         return ptr::null_mut();
@@ -58,6 +60,7 @@ pub(crate) fn calloc(count: usize, size: usize) -> *mut c_void {
 ///
 /// # Safety
 /// `block` is NULL or a live block of this allocator.
+#[inline(never)]
 pub(crate) unsafe fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the table is readable; the block is the caller's promise.
     unsafe { (&raw const TABLE.reallocFn).read().map_or(ptr::null_mut(), |f| f(block, size)) }
@@ -67,6 +70,7 @@ pub(crate) unsafe fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
 ///
 /// # Safety
 /// `s` points to a NUL-terminated string.
+#[inline(never)]
 pub(crate) unsafe fn strdup(s: *const c_char) -> *mut c_char {
     // SAFETY: the table is readable; the string is the caller's promise.
     unsafe { (&raw const TABLE.strdupFn).read().map_or(ptr::null_mut(), |f| f(s)) }

@@ -317,6 +317,7 @@ impl Ctx {
     }
 
     /// Makes the reader's error the context's.
+    #[inline(never)]
     fn broken(self, reader: Reader, _: Broken) -> Failed {
         // SAFETY: the reader's errstr is a C string.
         unsafe { self.c_error(reader.err(), "", reader.errstr()) }
@@ -420,6 +421,7 @@ impl Ctx {
     }
 
     /// Clears the buffer, and gives its memory back if that is much.
+    #[inline(never)]
     fn empty_obuf(self, obuf: Sds) {
         if obuf.capacity() > OBUF_KEPT
             && let Ok(fresh) = Sds::empty()
@@ -434,6 +436,7 @@ impl Ctx {
 
     /// Removes what `write_on` sent already from the front of `obuf`, so that others
     /// can look at it.
+    #[inline(never)]
     fn drop_sent(self) {
         let sent = self.take_sent();
         if sent > 0

@@ -1,7 +1,7 @@
 //! The operating system, as far as the library asks it: errno, clock, poll, and
 //! descriptors.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
 
 use crate::abi::timeval;
@@ -55,6 +55,7 @@ impl Deadline {
 }
 
 /// Milliseconds by the monotonic clock.
+#[inline(never)]
 pub(crate) fn now_ms() -> i64 {
     let mut now = MaybeUninit::<libc::timespec>::zeroed();
     // SAFETY: the clock exists, and a timespec of zeroes is valid if it should fail.
@@ -155,6 +156,11 @@ pub(crate) fn random() -> (u64, u64) {
 
 /// setsockopt; false on failure, with errno set.
 pub(crate) fn set_option<T>(fd: c_int, level: c_int, name: c_int, value: &T) -> bool {
-    // SAFETY: the value is read for its own size.
-    unsafe { libc::setsockopt(fd, level, name, (&raw const *value).cast(), size_of::<T>() as _) == 0 }
+    set_option_bytes(fd, level, name, (&raw const *value).cast(), size_of::<T>())
+}
+
+#[inline(never)]
+fn set_option_bytes(fd: c_int, level: c_int, name: c_int, value: *const c_void, size: usize) -> bool {
+    // SAFETY: `set_option` passes a value and its size.
+    unsafe { libc::setsockopt(fd, level, name, value, size as _) == 0 }
 }

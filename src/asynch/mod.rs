@@ -167,16 +167,23 @@ pub(crate) fn submit(ac: Ac, callback: Callback, command: &impl Command) -> Resu
     // SAFETY: just written; nothing changes it before `commit`.
     let bytes = unsafe { output.bytes() };
     let Some(name) = write::name(command, bytes) else { return Err(Refused) };
-    let args = || Args::new(command, bytes);
+    register(ac, callback, name, Args::new(command, bytes))?;
+    output.commit();
+    want_write(ac);
+    Ok(())
+}
+
+/// Notes who gets the answer to a command. On failure nothing has changed but the error.
+fn register(ac: Ac, callback: Callback, name: &[u8], args: Args<'_>) -> Result<(), Refused> {
     let mut mode = None;
     match Verb::of(name) {
         Verb::Other => regular(ac, callback, Tag::Plain, None),
-        Verb::Subscribe(kind) if args().count() > 0 => subscribe(ac, kind, args(), callback),
+        Verb::Subscribe(kind) if args.count() > 0 => subscribe(ac, kind, args, callback),
         Verb::Subscribe(_) => regular(ac, callback, Tag::Plain, None),
         Verb::Unsubscribe(_) if !ac.has(REDIS_SUBSCRIBED) => return Err(Refused),
-        Verb::Unsubscribe(kind) => unsubscribe(ac, kind, args()),
+        Verb::Unsubscribe(kind) => unsubscribe(ac, kind, args),
         Verb::Client => {
-            mode = Muting::mode(args());
+            mode = Muting::mode(args);
             regular(ac, callback, Tag::Plain, mode)
         }
         Verb::Tagged(tag) => regular(ac, callback, tag, None),
@@ -184,11 +191,10 @@ pub(crate) fn submit(ac: Ac, callback: Callback, command: &impl Command) -> Resu
     }
     .map_err(|oom| out_of_memory(ac, oom))?;
     ac.private().muting.sent(mode);
-    output.commit();
-    want_write(ac);
     Ok(())
 }
 
+#[inline(never)]
 fn out_of_memory(ac: Ac, oom: OutOfMemory) -> Refused {
     ac.ctx().out_of_memory(oom);
     ac.mirror_error();
@@ -266,6 +272,7 @@ fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(
     Ok(())
 }
 
+#[inline(never)]
 fn subscribe(ac: Ac, kind: Kind, names: Args<'_>, callback: Callback) -> Result<(), OutOfMemory> {
     let regular = ac.replies().count() + ac.sub_replies().count();
     ac.pubsub().subscribe(kind, names, callback, regular)?;
@@ -273,6 +280,7 @@ fn subscribe(ac: Ac, kind: Kind, names: Args<'_>, callback: Callback) -> Result<
     Ok(())
 }
 
+#[inline(never)]
 fn unsubscribe(ac: Ac, kind: Kind, names: Args<'_>) -> Result<(), OutOfMemory> {
     let regular = ac.replies().count() + ac.sub_replies().count();
     ac.pubsub().unsubscribe(kind, names, regular)?;
@@ -434,6 +442,7 @@ fn malformed(ac: Ac, reply: *mut redisReply) -> Life {
 }
 
 /// The reply to a command that changes the mode of the connection.
+#[inline(never)]
 fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
     let parsed = reply.cast::<redisReply>();
     let native = ac.ctx().reader().is_some_and(Reader::is_native);
@@ -467,6 +476,7 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
 
 /// The server is back to its initial state: whoever was subscribed or monitoring
 /// hears nothing more.
+#[inline(never)]
 fn reset(ac: Ac) {
     ac.private().resp3 = false;
     ac.clear(REDIS_SUPPORTS_PUSH | REDIS_MONITORING);
@@ -480,6 +490,7 @@ fn reset(ac: Ac) {
 }
 
 /// Goes back to plain request and reply once nothing is subscribed.
+#[inline(never)]
 fn leave_if_idle(ac: Ac) {
     show_unsubscriptions(ac);
     if ac.has(REDIS_SUBSCRIBED) && ac.pubsub().is_idle() {
@@ -551,6 +562,7 @@ fn spontaneous(ac: Ac, reply: *mut redisReply) -> Life {
 }
 
 /// A message, or news about a subscription.
+#[inline(never)]
 fn event(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: a live reply; the name in the frame is used before user code runs.
     let Some(Frame { event, kind, name }) = (unsafe { frame(reply) }) else { return malformed(ac, reply) };
@@ -618,6 +630,7 @@ fn want_read(ac: Ac) {
 }
 
 /// Asks the event loop to tell when the connection can be written.
+#[inline(never)]
 fn want_write(ac: Ac) {
     timer::schedule(ac);
     ac.private().missed_write = !ac.add_write();
@@ -630,6 +643,7 @@ fn catch_up(ac: Ac) {
     }
 }
 
+#[inline(never)]
 fn established(ac: Ac) -> Life {
     ac.set(REDIS_CONNECTED);
     ac.call_connect(REDIS_OK);
@@ -833,6 +847,7 @@ fn end(ac: Ac) {
     }
 }
 
+#[inline(never)]
 fn fail_queue(ac: Ac, queue: Queue) {
     while let Some(callback) = queue.shift() {
         fail(ac, callback);
@@ -846,6 +861,7 @@ fn fail(ac: Ac, callback: Callback) {
 }
 
 /// Ends the connection, if that is not done, and frees the context.
+#[inline(never)]
 fn free(ac: Ac) {
     ac.mirror_error();
     // Nothing more is accepted, whatever callbacks try.

@@ -96,6 +96,7 @@ impl Pubsub {
     }
 
     /// Hostile names must not be able to collide, so the hash is keyed.
+    #[inline(never)]
     fn hash(&mut self, name: &[u8]) -> u32 {
         let (k0, k1) = *self.seed.get_or_insert_with(crate::sys::random);
         let mut hasher = SipHasher13::new_with_keys(k0, k1);
@@ -104,6 +105,7 @@ impl Pubsub {
     }
 
     /// The subscription to a name.
+    #[inline(never)]
     pub(crate) fn find(&mut self, kind: Kind, name: &[u8]) -> Option<NonNull<Channel>> {
         if self.table(kind).is_empty() {
             return None;
@@ -182,6 +184,7 @@ impl Pubsub {
     }
 
     /// Makes sure that there is a channel for `name`.
+    #[inline(never)]
     fn prepare(&mut self, kind: Kind, name: &[u8]) -> Result<(), OutOfMemory> {
         let hash = self.hash(name);
         if self.table(kind).find(hash, name).is_none() {
@@ -197,6 +200,7 @@ impl Pubsub {
         }
     }
 
+    #[inline(never)]
     fn remove_if_over(&mut self, kind: Kind, channel: *mut Channel) {
         // SAFETY: callers pass a channel of this kind's table.
         unsafe {
@@ -274,6 +278,7 @@ impl Pubsub {
     }
 
     /// The head of the queue is done.
+    #[inline(never)]
     fn pop(&mut self) {
         if let Some(owed) = self.front()
             && !matches!(owed, Owed::Replies(_))
@@ -291,6 +296,7 @@ impl Pubsub {
 
     /// Drops the queue once only regular replies are left in it, and what is done of it
     /// once that is half.
+    #[inline(never)]
     fn close_if_done(&mut self) {
         if self.confirmations == 0 {
             self.owed = Buf::new();

@@ -153,6 +153,7 @@ impl Table {
     }
 
     /// Adds a channel, which is not there yet, without callback and not active.
+    #[inline(never)]
     pub(crate) fn insert(&mut self, hash: u32, name: &[u8]) -> Result<NonNull<Channel>, OutOfMemory> {
         let len = u32::try_from(name.len()).ok().filter(|len| len & ACTIVE == 0).ok_or(OutOfMemory)?;
         self.reserve()?;
@@ -216,6 +217,7 @@ impl Table {
     ///
     /// # Safety
     /// `channel` is in this table.
+    #[inline(never)]
     pub(crate) unsafe fn remove(&mut self, channel: *mut Channel) {
         // SAFETY: the caller's promise; all positions are masked.
         unsafe {
@@ -246,6 +248,7 @@ impl Table {
 
     /// Some channel that `is` likes. Going through a whole table this way, removing what
     /// is found, takes time in proportion to its size.
+    #[inline(never)]
     pub(crate) fn any(&mut self, is: impl Fn(&Channel) -> bool) -> Option<NonNull<Channel>> {
         for _ in 0..self.capacity {
             self.hint &= self.mask();
@@ -261,6 +264,7 @@ impl Table {
     }
 
     /// Frees the memory of an empty table.
+    #[inline(never)]
     fn release(&mut self) {
         // SAFETY: NULL or this table's block.
         unsafe { alloc::free(self.slots.cast()) };
@@ -268,6 +272,7 @@ impl Table {
     }
 
     /// Frees the channels and the table.
+    #[inline(never)]
     pub(crate) fn free(&mut self) {
         // SAFETY: the table's channels are its own.
         self.each(|channel| unsafe { alloc::free(channel.cast()) });

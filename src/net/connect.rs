@@ -100,6 +100,7 @@ fn finish(c: Ctx) -> Result<(), Failed> {
 ///
 /// # Safety
 /// `slot` is a field of a live context; `s` is NULL or a C string.
+#[inline(never)]
 unsafe fn store_string(slot: *mut *mut c_char, s: *const c_char) -> Result<(), OutOfMemory> {
     // SAFETY: the caller's promise.
     unsafe {
@@ -116,6 +117,7 @@ unsafe fn store_string(slot: *mut *mut c_char, s: *const c_char) -> Result<(), O
 }
 
 /// When the stored connect timeout ends.
+#[inline(never)]
 fn deadline(c: Ctx) -> Result<Deadline, Failed> {
     // SAFETY: a live context's timeout is NULL or a block of its own.
     let Some(tv) = (unsafe { (*c.as_ptr()).connect_timeout.as_ref() }) else { return Ok(Deadline::NEVER) };
@@ -154,6 +156,7 @@ impl Drop for Addresses {
 ///
 /// # Safety
 /// `host` is a C string.
+#[inline(never)]
 unsafe fn lookup(
     host: *const c_char,
     service: Option<u16>,
@@ -209,6 +212,7 @@ unsafe fn resolve(c: Ctx, host: *const c_char, port: u16) -> Result<Addresses, c
 }
 
 /// The resolver's error, after a prefix.
+#[inline(never)]
 fn gai_error(c: Ctx, prefix: &str, error: c_int) -> Failed {
     // SAFETY: gai_strerror gives a C string for any number.
     unsafe { c.c_error(REDIS_ERR_OTHER, prefix, libc::gai_strerror(error)) }
@@ -272,6 +276,7 @@ fn connect_one(c: Ctx, address: &addrinfo, deadline: Deadline) -> Result<(), Sto
 }
 
 /// Gives the context a new non-blocking socket. On failure errno says why.
+#[inline(never)]
 fn open_socket(c: Ctx, family: c_int) -> Result<(), ()> {
     let fd = sys::socket(family, c.has(CLOEXEC));
     if fd < 0 {
@@ -309,6 +314,7 @@ fn bind_source(c: Ctx, destination: &addrinfo) -> Result<(), Failed> {
 ///
 /// # Safety
 /// `len` bytes at `address` are readable.
+#[inline(never)]
 unsafe fn store_address(c: Ctx, address: *const sockaddr, len: usize) -> Result<(), OutOfMemory> {
     let copy = alloc::malloc(len);
     if copy.is_null() {
@@ -325,6 +331,7 @@ unsafe fn store_address(c: Ctx, address: *const sockaddr, len: usize) -> Result<
 }
 
 /// connect to the stored address; the error is an errno, which is set as well.
+#[inline(never)]
 fn start(c: Ctx) -> Result<(), c_int> {
     // SAFETY: a live context's address and its length.
     let done = unsafe { libc::connect(c.fd(), (*c.as_ptr()).saddr, (*c.as_ptr()).addrlen as socklen_t) } == 0;
@@ -336,6 +343,7 @@ fn start(c: Ctx) -> Result<(), c_int> {
 }
 
 /// Waits until the connection is up or known to have failed.
+#[inline(never)]
 fn wait(c: Ctx, deadline: Deadline) -> Result<(), Failed> {
     loop {
         match sys::poll(c.fd(), libc::POLLOUT, deadline.left()) {

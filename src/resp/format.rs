@@ -66,7 +66,8 @@ pub(crate) struct Formatted {
     inline: [MaybeUninit<Piece>; INLINE],
     /// All pieces, once there are more than INLINE.
     heap: Buf<Piece>,
-    count: usize,
+    /// Pieces there are.
+    filled: usize,
     argc: usize,
     size: usize,
     /// The piece that began the argument being read, and that argument's length.
@@ -85,7 +86,7 @@ impl Formatted {
         let mut command = Formatted {
             inline: [const { MaybeUninit::uninit() }; INLINE],
             heap: Buf::new(),
-            count: 0,
+            filled: 0,
             argc: 0,
             size: 0,
             open: None,
@@ -153,12 +154,8 @@ impl Formatted {
                 let spec = Spec::read(text).ok_or(Invalid::Format)?;
                 let (what, len) = match spec.plain(args) {
                     Ok(plain) => plain,
-                    Err(number) => {
-                        // SAFETY: the conversion and the type of its number belong together.
-                        let len = unsafe { print(text, spec.len, number, UninitSlice::new(&mut [])) };
-                        let len = len.ok_or(Invalid::Format)?;
-                        (What::Printed(text.as_ptr(), spec.len, number, len), len)
-                    }
+                    // SAFETY: the conversion and the type of its number belong together.
+                    Err(number) => unsafe { printed(text, spec.len, number) }?,
                 };
                 self.add(what, len)?;
                 Ok(spec.len)
@@ -170,7 +167,7 @@ impl Formatted {
     fn add(&mut self, what: What, len: usize) -> Result<(), Invalid> {
         let begins = if self.open.is_none() { Some(0) } else { None };
         let piece = Piece { what, begins };
-        if let Some(slot) = self.inline.get_mut(self.count) {
+        if let Some(slot) = self.inline.get_mut(self.filled) {
             slot.write(piece);
         } else {
             if self.heap.len() == 0 {
@@ -179,10 +176,10 @@ impl Formatted {
             self.heap.push(piece)?;
         }
         if self.open.is_none() {
-            self.open = Some(self.count);
+            self.open = Some(self.filled);
             self.open_len = 0;
         }
-        self.count += 1;
+        self.filled += 1;
         self.open_len = self.open_len.checked_add(len).ok_or(Invalid::Memory)?;
         Ok(())
     }
@@ -214,16 +211,16 @@ impl Formatted {
         if self.heap.len() > 0 {
             return self.heap.as_slice();
         }
-        // SAFETY: the first `count` slots are written.
-        unsafe { slice::from_raw_parts(self.inline.as_ptr().cast(), self.count.min(INLINE)) }
+        // SAFETY: the first `filled` slots are written.
+        unsafe { slice::from_raw_parts(self.inline.as_ptr().cast(), self.filled.min(INLINE)) }
     }
 
     fn pieces_mut(&mut self) -> &mut [Piece] {
         if self.heap.len() > 0 {
             return self.heap.as_mut_slice();
         }
-        // SAFETY: the first `count` slots are written.
-        unsafe { slice::from_raw_parts_mut(self.inline.as_mut_ptr().cast(), self.count.min(INLINE)) }
+        // SAFETY: the first `filled` slots are written.
+        unsafe { slice::from_raw_parts_mut(self.inline.as_mut_ptr().cast(), self.filled.min(INLINE)) }
     }
 }
 
@@ -279,10 +276,22 @@ impl Command for Formatted {
     }
 }
 
+/// A piece for the C library to print, and its length.
+///
+/// # Safety
+/// As for `print`.
+#[cold]
+unsafe fn printed(text: &[u8], spec: usize, number: Number) -> Result<(What, usize), Invalid> {
+    // SAFETY: the caller's promise.
+    let len = unsafe { print(text, spec, number, UninitSlice::new(&mut [])) }.ok_or(Invalid::Format)?;
+    Ok((What::Printed(text.as_ptr(), spec, number, len), len))
+}
+
 /// Prints `number` by the conversion that the first `len` bytes of `text` are.
 ///
 /// # Safety
 /// The conversion is for a number of this type.
+#[inline(never)]
 unsafe fn print(text: &[u8], len: usize, number: Number, out: &mut UninitSlice) -> Option<usize> {
     let mut spec = [0u8; SPEC_MAX + 1];
     spec.get_mut(..len)?.copy_from_slice(text.get(..len)?);

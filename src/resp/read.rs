@@ -339,6 +339,7 @@ impl Reader {
 
     /// Room for `want` bytes at the end of the buffer, in a buffer that is dropped
     /// first when it is idle and big, or moved to its start when that is cheap.
+    #[inline(never)]
     fn reserve(self, want: usize) -> Result<(*mut u8, usize), Broken> {
         // SAFETY: a live reader without an error has a buffer.
         unsafe {
@@ -397,8 +398,7 @@ impl Reader {
             if (*r).ridx == -1 {
                 self.start();
             }
-            let done = if (*self.whole()).native { self.run(Native) } else { self.run(Table) };
-            if let Err(fault) = done {
+            if let Err(fault) = self.run() {
                 return Err(self.fail(fault));
             }
             // Consumed bytes go once moving the rest costs no more than reading them did.
@@ -437,11 +437,11 @@ impl Reader {
     }
 
     /// Reads items until the reply is complete or bytes run out.
-    fn run<O: Objects>(self, objects: O) -> Result<(), Fault> {
+    fn run(self) -> Result<(), Fault> {
         loop {
             // SAFETY: a live reader.
             let complete = unsafe { (*self.0).ridx } < 0;
-            if complete || !self.item(&objects)? {
+            if complete || !self.item()? {
                 return Ok(());
             }
         }
@@ -449,7 +449,7 @@ impl Reader {
 
     /// Reads one item; false when it is not complete yet.
     #[inline]
-    fn item<O: Objects>(self, objects: &O) -> Result<bool, Fault> {
+    fn item(self) -> Result<bool, Fault> {
         // SAFETY: a live reader; the slice of its buffer is gone before user code runs.
         unsafe {
             let r = self.0;
@@ -464,18 +464,18 @@ impl Reader {
                 .ok_or(Fault { kind: REDIS_ERR_PROTOCOL, message: Message::TypeByte(byte) })?;
             (*task).r#type = kind;
             match kind {
-                REDIS_REPLY_STRING | REDIS_REPLY_VERB => self.bulk(objects, task, body),
+                REDIS_REPLY_STRING | REDIS_REPLY_VERB => self.bulk(task, body),
                 REDIS_REPLY_INTEGER => match int_line(body) {
                     Int::Value(value, cr) => {
-                        let object = objects.integer(self, task, value);
+                        let object = self.make_integer(task, value);
                         self.leaf(task, object, cr + 3)
                     }
                     Int::Incomplete => Ok(false),
                     Int::Bad => self.bad_line(body, "Bad integer value"),
                 },
-                REDIS_REPLY_STATUS | REDIS_REPLY_ERROR => self.simple(objects, task, body),
-                kind if is_aggregate(kind) => self.aggregate(objects, task, body),
-                _ => self.scalar(objects, task, body),
+                REDIS_REPLY_STATUS | REDIS_REPLY_ERROR => self.simple(task, body),
+                kind if is_aggregate(kind) => self.aggregate(task, body),
+                _ => self.scalar(task, body),
             }
         }
     }
@@ -608,12 +608,7 @@ impl Reader {
     ///
     /// # Safety
     /// `task` is the current task, `body` what follows its type byte.
-    unsafe fn simple<O: Objects>(
-        self,
-        objects: &O,
-        task: *mut redisReadTask,
-        body: &[u8],
-    ) -> Result<bool, Fault> {
+    unsafe fn simple(self, task: *mut redisReadTask, body: &[u8]) -> Result<bool, Fault> {
         const STRAY: &str = "Bad simple string value";
         // SAFETY: a live reader is a Whole; the rest is the caller's promise.
         unsafe {
@@ -629,7 +624,7 @@ impl Reader {
             let end = from + end;
             match (body.get(end), body.get(end + 1)) {
                 (Some(b'\r'), Some(b'\n')) => {
-                    let object = objects.string(self, task, body.as_ptr(), end);
+                    let object = self.make_string(task, body.as_ptr(), end);
                     self.leaf(task, object, end + 3)
                 }
                 (Some(b'\r'), None) => {
@@ -649,12 +644,7 @@ impl Reader {
     ///
     /// # Safety
     /// As for `simple`.
-    unsafe fn scalar<O: Objects>(
-        self,
-        objects: &O,
-        task: *mut redisReadTask,
-        body: &[u8],
-    ) -> Result<bool, Fault> {
+    unsafe fn scalar(self, task: *mut redisReadTask, body: &[u8]) -> Result<bool, Fault> {
         // SAFETY: the caller's promise; `line` is inside the buffer and not looked at
         // after the constructor ran.
         unsafe {
@@ -666,17 +656,17 @@ impl Reader {
                         return Err(protocol("Double value is too large"));
                     }
                     let value = parse_double(line).ok_or(protocol("Bad double value"))?;
-                    objects.double(self, task, value, line)
+                    self.make_double(task, value, line)
                 }
                 REDIS_REPLY_NIL => {
                     if len != 0 {
                         return Err(protocol("Bad nil value"));
                     }
-                    objects.nil(self, task)
+                    self.make_nil(task)
                 }
                 REDIS_REPLY_BOOL => match line {
-                    [b't' | b'T'] => objects.bool(self, task, 1),
-                    [b'f' | b'F'] => objects.bool(self, task, 0),
+                    [b't' | b'T'] => self.make_bool(task, 1),
+                    [b'f' | b'F'] => self.make_bool(task, 0),
                     _ => return Err(protocol("Bad bool value")),
                 },
                 _ => {
@@ -684,7 +674,7 @@ impl Reader {
                     if !digits.iter().all(u8::is_ascii_digit) {
                         return Err(protocol("Bad bignum value"));
                     }
-                    objects.string(self, task, body.as_ptr(), len)
+                    self.make_string(task, body.as_ptr(), len)
                 }
             };
             self.leaf(task, object, len + 3)
@@ -696,12 +686,7 @@ impl Reader {
     /// # Safety
     /// As for `simple`.
     #[inline]
-    unsafe fn bulk<O: Objects>(
-        self,
-        objects: &O,
-        task: *mut redisReadTask,
-        body: &[u8],
-    ) -> Result<bool, Fault> {
+    unsafe fn bulk(self, task: *mut redisReadTask, body: &[u8]) -> Result<bool, Fault> {
         const LENGTH: &str = "Bad bulk string length";
         const RANGE: &str = "Bulk string length out of range";
         // SAFETY: the caller's promise.
@@ -712,7 +697,7 @@ impl Reader {
                 Int::Bad => return self.bad_line(body, LENGTH),
             };
             if len == -1 {
-                let object = objects.nil(self, task);
+                let object = self.make_nil(task);
                 return self.leaf(task, object, cr + 3);
             }
             let Ok(len) = usize::try_from(len) else { return Err(protocol(RANGE)) };
@@ -721,7 +706,7 @@ impl Reader {
             if body.len() < end + 2 {
                 let payload = body.get(start..).unwrap_or_default();
                 let big = len >= BIG_BULK && payload.len() >= BIG_BULK_START;
-                if big && O::NATIVE && (*task).r#type == REDIS_REPLY_STRING {
+                if big && self.native() && (*task).r#type == REDIS_REPLY_STRING {
                     self.receive_in_place(payload, len, start + 1)?;
                 }
                 return Ok(false);
@@ -735,7 +720,7 @@ impl Reader {
                     "Verbatim string 4 bytes of content type are missing or incorrectly encoded.",
                 ));
             }
-            let object = objects.string(self, task, text, len);
+            let object = self.make_string(task, text, len);
             self.leaf(task, object, end + 3)
         }
     }
@@ -815,7 +800,7 @@ impl Reader {
             bulk.text = ptr::null_mut();
             text.add(len).write(0);
             let object = reply::adopt(REDIS_REPLY_STRING, text, len);
-            let object = Native.link(task, object);
+            let object = self.link(task, object);
             self.leaf(task, object, 0)
         }
     }
@@ -824,12 +809,7 @@ impl Reader {
     ///
     /// # Safety
     /// As for `simple`.
-    unsafe fn aggregate<O: Objects>(
-        self,
-        objects: &O,
-        task: *mut redisReadTask,
-        body: &[u8],
-    ) -> Result<bool, Fault> {
+    unsafe fn aggregate(self, task: *mut redisReadTask, body: &[u8]) -> Result<bool, Fault> {
         const RANGE: &str = "Multi-bulk length out of range";
         // SAFETY: the caller's promise; after constructors ran the reader is looked at anew.
         unsafe {
@@ -846,7 +826,7 @@ impl Reader {
                 return Err(protocol(RANGE));
             }
             if count == -1 {
-                let object = objects.nil(self, task);
+                let object = self.make_nil(task);
                 return self.leaf(task, object, cr + 3);
             }
             let pairs = matches!((*task).r#type, REDIS_REPLY_MAP | REDIS_REPLY_ATTR);
@@ -856,7 +836,7 @@ impl Reader {
             if elements > 0 {
                 self.deepen()?;
             }
-            let object = objects.array(self, task, elements as usize);
+            let object = self.make_array(task, elements as usize);
             if elements == 0 {
                 return self.leaf(task, object, cr + 3);
             }
@@ -915,29 +895,18 @@ impl Reader {
     }
 }
 
-/// Makes the objects of a reply; NULL says that memory ran out.
+/// Makes the objects of the reply in progress; NULL says that memory ran out.
 ///
-/// The safety contract of every method: `task` is the reader's current task.
-trait Objects {
-    const NATIVE: bool;
-    unsafe fn string(&self, r: Reader, task: *mut redisReadTask, text: *const u8, len: usize) -> *mut c_void;
-    unsafe fn array(&self, r: Reader, task: *mut redisReadTask, elements: usize) -> *mut c_void;
-    unsafe fn integer(&self, r: Reader, task: *mut redisReadTask, value: i64) -> *mut c_void;
-    unsafe fn double(&self, r: Reader, task: *mut redisReadTask, value: f64, text: &[u8]) -> *mut c_void;
-    unsafe fn nil(&self, r: Reader, task: *mut redisReadTask) -> *mut c_void;
-    unsafe fn bool(&self, r: Reader, task: *mut redisReadTask, value: c_int) -> *mut c_void;
-}
+/// The safety contract of each: `task` is the reader's current task.
+impl Reader {
+    fn native(self) -> bool {
+        // SAFETY: a live reader is a Whole.
+        unsafe { (*self.whole()).native }
+    }
 
-/// The default constructors, inlined.
-struct Native;
-
-impl Native {
-    /// Adds a new reply to its parent, if it has one.
-    ///
-    /// # Safety
-    /// `task` is the current task, and `reply` is new or NULL.
+    /// Adds a new reply of the default constructors to its parent, if it has one.
     #[inline]
-    unsafe fn link(&self, task: *mut redisReadTask, reply: *mut redisReply) -> *mut c_void {
+    unsafe fn link(self, task: *mut redisReadTask, reply: *mut redisReply) -> *mut c_void {
         // SAFETY: a native task's parent object is a growing reply.
         unsafe {
             let parent = (*task).parent;
@@ -948,126 +917,94 @@ impl Native {
             if added { reply.cast() } else { ptr::null_mut() }
         }
     }
-}
 
-impl Objects for Native {
-    const NATIVE: bool = true;
-
-    #[inline]
-    unsafe fn string(&self, _: Reader, task: *mut redisReadTask, text: *const u8, len: usize) -> *mut c_void {
-        // SAFETY: the trait's contract; `text` is in the buffer.
-        unsafe { self.link(task, reply::string((*task).r#type, text, len)) }
-    }
-
-    unsafe fn array(&self, r: Reader, task: *mut redisReadTask, elements: usize) -> *mut c_void {
-        // SAFETY: the trait's contract.
-        unsafe {
-            // An element takes four bytes or so at least. Dividing by the depth keeps the
-            // vectors of nested announcements together in proportion to the bytes.
-            let unread = (*r.0).len - (*r.0).pos;
-            let expected = unread / (4 * ((*r.0).ridx as usize + 1));
-            self.link(task, reply::growing((*task).r#type, elements, expected))
-        }
-    }
-
-    #[inline]
-    unsafe fn integer(&self, _: Reader, task: *mut redisReadTask, value: i64) -> *mut c_void {
-        // SAFETY: the trait's contract.
-        unsafe { self.link(task, reply::integer(REDIS_REPLY_INTEGER, value)) }
-    }
-
-    unsafe fn double(&self, _: Reader, task: *mut redisReadTask, value: f64, text: &[u8]) -> *mut c_void {
-        // SAFETY: the trait's contract.
-        unsafe { self.link(task, reply::double(value, text.as_ptr(), text.len())) }
-    }
-
-    unsafe fn nil(&self, _: Reader, task: *mut redisReadTask) -> *mut c_void {
-        // SAFETY: the trait's contract.
-        unsafe { self.link(task, reply::nil()) }
-    }
-
-    unsafe fn bool(&self, _: Reader, task: *mut redisReadTask, value: c_int) -> *mut c_void {
-        // SAFETY: the trait's contract.
-        unsafe { self.link(task, reply::integer(REDIS_REPLY_BOOL, value.into())) }
-    }
-}
-
-/// The program's constructors, read from the reader at each use. Where there is
-/// none, the number of the reply's type stands for the object.
-struct Table;
-
-impl Table {
-    unsafe fn functions<'a>(r: Reader) -> Option<&'a redisReplyObjectFunctions> {
+    /// The program's constructors, read from the reader at each use.
+    unsafe fn functions<'a>(self) -> Option<&'a redisReplyObjectFunctions> {
         // SAFETY: a live reader; the reference is used before the next user code runs.
-        unsafe { (*r.0).r#fn.as_ref() }
+        unsafe { (*self.0).r#fn.as_ref() }
     }
-}
 
-fn number(kind: c_int) -> *mut c_void {
-    ptr::without_provenance_mut(kind as usize)
-}
-
-impl Objects for Table {
-    const NATIVE: bool = false;
-
-    unsafe fn string(&self, r: Reader, task: *mut redisReadTask, text: *const u8, len: usize) -> *mut c_void {
-        // SAFETY: read.h's contract for constructors.
+    #[inline]
+    unsafe fn make_string(self, task: *mut redisReadTask, text: *const u8, len: usize) -> *mut c_void {
+        // SAFETY: the caller's promise; `text` is in the buffer.
         unsafe {
-            match Table::functions(r).and_then(|f| f.createString) {
+            if self.native() {
+                return self.link(task, reply::string((*task).r#type, text, len));
+            }
+            match self.functions().and_then(|f| f.createString) {
                 Some(create) => create(task, text.cast_mut().cast(), len),
                 None => number((*task).r#type),
             }
         }
     }
 
-    unsafe fn array(&self, r: Reader, task: *mut redisReadTask, elements: usize) -> *mut c_void {
-        // SAFETY: read.h's contract for constructors.
+    unsafe fn make_array(self, task: *mut redisReadTask, elements: usize) -> *mut c_void {
+        // SAFETY: the caller's promise.
         unsafe {
-            match Table::functions(r).and_then(|f| f.createArray) {
+            if self.native() {
+                // An element takes four bytes or so at least. Dividing by the depth keeps the
+                // vectors of nested announcements together in proportion to the bytes.
+                let unread = (*self.0).len - (*self.0).pos;
+                let expected = unread / (4 * ((*self.0).ridx as usize + 1));
+                return self.link(task, reply::growing((*task).r#type, elements, expected));
+            }
+            match self.functions().and_then(|f| f.createArray) {
                 Some(create) => create(task, elements),
                 None => number((*task).r#type),
             }
         }
     }
 
-    unsafe fn integer(&self, r: Reader, task: *mut redisReadTask, value: i64) -> *mut c_void {
-        // SAFETY: read.h's contract for constructors.
+    #[inline]
+    unsafe fn make_integer(self, task: *mut redisReadTask, value: i64) -> *mut c_void {
+        // SAFETY: the caller's promise.
         unsafe {
-            match Table::functions(r).and_then(|f| f.createInteger) {
+            if self.native() {
+                return self.link(task, reply::integer(REDIS_REPLY_INTEGER, value));
+            }
+            match self.functions().and_then(|f| f.createInteger) {
                 Some(create) => create(task, value),
                 None => number(REDIS_REPLY_INTEGER),
             }
         }
     }
 
-    unsafe fn double(&self, r: Reader, task: *mut redisReadTask, value: f64, text: &[u8]) -> *mut c_void {
-        let mut copy = [0u8; DOUBLE_MAX + 1];
-        let len = text.len().min(DOUBLE_MAX);
-        // SAFETY: `copy` has room for `len` bytes and a NUL; read.h's contract for
-        // constructors.
+    unsafe fn make_double(self, task: *mut redisReadTask, value: f64, text: &[u8]) -> *mut c_void {
+        // SAFETY: the caller's promise; `copy` has room for `len` bytes and a NUL.
         unsafe {
-            ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), len);
-            match Table::functions(r).and_then(|f| f.createDouble) {
-                Some(create) => create(task, value, copy.as_mut_ptr().cast(), len),
-                None => number(REDIS_REPLY_DOUBLE),
+            if self.native() {
+                return self.link(task, reply::double(value, text.as_ptr(), text.len()));
             }
+            let Some(create) = self.functions().and_then(|f| f.createDouble) else {
+                return number(REDIS_REPLY_DOUBLE);
+            };
+            let mut copy = [0u8; DOUBLE_MAX + 1];
+            let len = text.len().min(DOUBLE_MAX);
+            ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), len);
+            create(task, value, copy.as_mut_ptr().cast(), len)
         }
     }
 
-    unsafe fn nil(&self, r: Reader, task: *mut redisReadTask) -> *mut c_void {
-        // SAFETY: read.h's contract for constructors.
+    unsafe fn make_nil(self, task: *mut redisReadTask) -> *mut c_void {
+        // SAFETY: the caller's promise.
         unsafe {
-            match Table::functions(r).and_then(|f| f.createNil) {
+            if self.native() {
+                return self.link(task, reply::nil());
+            }
+            match self.functions().and_then(|f| f.createNil) {
                 Some(create) => create(task),
                 None => number(REDIS_REPLY_NIL),
             }
         }
     }
 
-    unsafe fn bool(&self, r: Reader, task: *mut redisReadTask, value: c_int) -> *mut c_void {
-        // SAFETY: read.h's contract for constructors.
+    unsafe fn make_bool(self, task: *mut redisReadTask, value: c_int) -> *mut c_void {
+        // SAFETY: the caller's promise.
         unsafe {
-            match Table::functions(r).and_then(|f| f.createBool) {
+            if self.native() {
+                return self.link(task, reply::integer(REDIS_REPLY_BOOL, value.into()));
+            }
+            match self.functions().and_then(|f| f.createBool) {
                 Some(create) => create(task, value),
                 None => number(REDIS_REPLY_BOOL),
             }
@@ -1075,9 +1012,15 @@ impl Objects for Table {
     }
 }
 
+/// Where there is no constructor, the number of the reply's type stands for the object.
+fn number(kind: c_int) -> *mut c_void {
+    ptr::without_provenance_mut(kind as usize)
+}
+
 /// A double as RESP3 writes it, whatever the locale: `inf`, `nan`, or decimal
 /// digits with an optional point and exponent. A number too small to tell from
 /// zero is zero; one too large is refused.
+#[inline(never)]
 fn parse_double(text: &[u8]) -> Option<f64> {
     let body = text.strip_prefix(b"-").unwrap_or(text);
     let negative = body.len() < text.len();

@@ -227,6 +227,7 @@ impl Sds {
 
     /// Moves the text into a block of exactly this header and capacity, which must
     /// hold it.
+    #[inline(never)]
     fn resize(self, kind: Kind, capacity: usize) -> Result<Sds, OutOfMemory> {
         let len = self.len();
         if kind != self.kind() {
