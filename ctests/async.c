@@ -115,7 +115,6 @@ static void on_connect(const redisAsyncContext *ac, int status) {
     conn *c = conn_of(ac);
     check_truth(ac);
     CHECK_INT((ac->c.flags & REDIS_CONNECTED) != 0, status == REDIS_OK);
-    if (status == REDIS_OK) CHECK_INT(ac->c.err, 0);
     c->connects++;
     note("connect=%d", status);
     if (c->on_connect != NULL) c->on_connect(c, status);
@@ -372,7 +371,7 @@ void serve_n(conn *c, const char *bytes, size_t len) {
     int left = 0;
     hand_send(c->server, bytes, len);
     do redisAsyncHandleRead(c->ac);
-    while (c->ac != NULL && c->ac->c.fd >= 0 && ioctl(c->ac->c.fd, FIONREAD, &left) == 0 && left > 0);
+    while (c->ac != NULL && c->ac->err == 0 && ioctl(c->ac->c.fd, FIONREAD, &left) == 0 && left > 0);
 }
 
 void serve(conn *c, const char *bytes) {

@@ -322,7 +322,8 @@ static void compare(int ended) {
         for (int k = 0; k < KEYS; k++) {
             const char *w = want[t][k], *g = got[t][k];
             if (!ended && strcmp(g, w) != 0)
-                FAIL("t%d got \"%s\", wanted \"%s\" (%d of %d words)\n%s", t, g, w, m.words, m.wanted, m.story);
+                FAIL("t%d got \"%s\", wanted \"%s\" (%d of %d words)\n%s", t, g, w, m.words, m.wanted,
+                     m.story);
             if (ended && k != REGULAR && g[0] != '\0' && !begins(w, g))
                 FAIL("t%d got \"%s\", wanted no more than \"%s\"\n%s", t, g, w, m.story);
         }
@@ -351,7 +352,8 @@ static void publish(redisContext *pub) {
     tell(" | %s %s", command, name);
     CHECK_INT(sync_int(pub, "%s %s hi", command, name), e->subscribed);
     if (e->subscribed) expect(e->token, kind * NAMES + i, "message(hi)");
-    if (m.monitor >= 0 && !m.off) expect(m.monitor, REGULAR, test_printf("@\"%s\" \"%s\" \"hi\"", command, name));
+    if (m.monitor >= 0 && !m.off)
+        expect(m.monitor, REGULAR, test_printf("@\"%s\" \"%s\" \"hi\"", command, name));
 }
 
 static void play(redisContext *pub, int protocol, int ending) {
