@@ -9,7 +9,7 @@ pub(crate) struct Decimal {
 }
 
 impl Decimal {
-    #[inline]
+    #[inline(never)]
     pub(crate) fn unsigned(mut n: u64) -> Decimal {
         let mut decimal = Decimal { text: [0; LONGEST], start: LONGEST };
         loop {

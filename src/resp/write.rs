@@ -247,23 +247,27 @@ pub(crate) fn bulk_size(len: usize) -> Option<usize> {
 }
 
 /// Bytes of a line with a type byte and this number.
+#[inline]
 pub(crate) fn header(n: usize) -> usize {
-    let (mut digits, mut limit) = (1, 10usize);
-    while n >= limit {
-        digits += 1;
-        match limit.checked_mul(10) {
-            Some(next) => limit = next,
-            None => break,
-        }
-    }
-    digits + 3
+    if n < 10 { 4 } else { 3 + digits(n) }
 }
 
+#[inline(never)]
+fn digits(n: usize) -> usize {
+    1 + n.checked_ilog10().unwrap_or(0) as usize
+}
+
+#[inline]
 pub(crate) fn put_header(out: &mut Room<'_>, mark: u8, n: usize) {
     if n < 10 {
         out.put_slice(&[mark, b'0' + n as u8, b'\r', b'\n']);
-        return;
+    } else {
+        put_long_header(out, mark, n);
     }
+}
+
+#[inline(never)]
+fn put_long_header(out: &mut Room<'_>, mark: u8, n: usize) {
     out.put_u8(mark);
     out.put_slice(Decimal::unsigned(n as u64).as_bytes());
     out.put_slice(b"\r\n");

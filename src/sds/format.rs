@@ -26,13 +26,13 @@ impl Sds {
     ///
     /// # Safety
     /// Each `%s` has a C string or NULL, each `%S` a live sds or NULL; none is this string.
-    pub(crate) unsafe fn append_fmt(self, fmt: &[u8], args: &mut impl Args) -> Result<Sds, OutOfMemory> {
+    pub(crate) unsafe fn append_fmt(self, fmt: &[u8], args: &mut dyn Args) -> Result<Sds, OutOfMemory> {
         let mut len = 0usize;
         // SAFETY: the caller's promise.
-        unsafe { pieces(fmt, args, |piece| len = len.saturating_add(piece.len())) };
+        unsafe { pieces(fmt, args, &mut |piece| len = len.saturating_add(piece.len())) };
         args.rewind();
         // SAFETY: the caller's promise.
-        self.append_in_room(len, |room| unsafe { pieces(fmt, args, |piece| room.put_slice(piece)) })
+        self.append_in_room(len, |room| unsafe { pieces(fmt, args, &mut |piece| room.put_slice(piece)) })
     }
 
     /// Appends what `write` puts into room for `len` bytes. As `reserve`.
@@ -90,14 +90,14 @@ impl Sds {
 ///
 /// # Safety
 /// As `append_fmt`.
-unsafe fn pieces(mut fmt: &[u8], args: &mut impl Args, mut put: impl FnMut(&[u8])) {
+unsafe fn pieces(mut fmt: &[u8], args: &mut dyn Args, put: &mut dyn FnMut(&[u8])) {
     while let Some((plain, rest)) = memchr(b'%', fmt).and_then(|at| fmt.split_at_checked(at)) {
         put(plain);
         // Unlike hiredis: a `%` with nothing behind it ends the format.
         let [_, conversion, rest @ ..] = rest else { return };
         match conversion {
             // SAFETY: the caller's promise.
-            b's' => unsafe { c_str(args.pointer(), &mut put) },
+            b's' => unsafe { c_str(args.pointer(), put) },
             b'S' => {
                 // SAFETY: the caller's promise; nothing changes the string meanwhile.
                 let text = unsafe { Sds::from_raw(args.pointer().cast_mut()).map(|s| s.bytes()) };
@@ -116,7 +116,7 @@ unsafe fn pieces(mut fmt: &[u8], args: &mut impl Args, mut put: impl FnMut(&[u8]
 
 /// # Safety
 /// `text` is a C string or NULL, which counts as an empty one.
-unsafe fn c_str(text: *const c_char, put: &mut impl FnMut(&[u8])) {
+unsafe fn c_str(text: *const c_char, put: &mut dyn FnMut(&[u8])) {
     if !text.is_null() {
         // SAFETY: the caller's promise.
         put(unsafe { CStr::from_ptr(text) }.to_bytes());
