@@ -769,10 +769,14 @@ TEST(sync, a_child_process_may_use_an_inherited_connection, "99") {
     CHECK(child >= 0);
     if (child == 0) {
         redisReply *r;
+        int good;
 
         mine = redisConnectFd(fd);
-        r = mine != NULL ? redisCommand(mine, "CLIENT SETNAME %s", "child") : NULL;
-        _exit(r != NULL && r->type == REDIS_REPLY_STATUS ? 0 : 1);
+        r = redisCommand(mine, "CLIENT SETNAME %s", "child");
+        good = r != NULL && r->type == REDIS_REPLY_STATUS;
+        freeReplyObject(r);
+        redisFree(mine); /* closes the child's copy of the descriptor only */
+        _exit(!good);
     }
     CHECK_INT(waitpid(child, &status, 0), child);
     CHECK_INT(status, 0);
