@@ -145,6 +145,51 @@ TEST(async_end, a_long_error_text_is_cut_to_the_buffer, "163") {
     conn_done(&c);
 }
 
+/* ---- What the callbacks may look at ---- */
+
+static void host_is_there(conn *c, int status) {
+    (void)status;
+    CHECK_STR(c->ac->c.tcp.host, "127.0.0.1");
+    CHECK_INT(c->ac->c.tcp.port, c->mine[0]);
+    c->count++;
+}
+
+TEST(async_end, host_and_port_are_there_in_the_connect_and_disconnect_callbacks, "137") {
+    conn c;
+    conn_zero(&c);
+    c.mine[0] = live_port();
+    c.on_connect = c.on_disconnect = host_is_there;
+    conn_adopt(&c, redisAsyncConnect("127.0.0.1", live_port()));
+    PUMP_LOG(&c, "connect=0");
+    redisAsyncDisconnect(c.ac);
+    CHECK_LOG("disconnect=0");
+    CHECK_INT(c.count, 2);
+    conn_done(&c);
+}
+
+#if HIREDIS_MAJOR >= 1
+static int null_cleanups;
+
+static void cleans_null(void *data) {
+    CHECK(data == NULL);
+    null_cleanups++;
+}
+
+TEST(async_end, data_cleanup_is_called_once_even_without_data, "138") {
+    alloc_count_begin();
+    for (int how = 0; how < 2; how++) {
+        null_cleanups = 0;
+        redisAsyncContext *ac = redisAsyncConnectUnix(live_unix());
+        ac->dataCleanup = cleans_null;
+        redisAsyncHandleWrite(ac);
+        if (how == 0) redisAsyncFree(ac);
+        else redisAsyncDisconnect(ac);
+        CHECK_INT(null_cleanups, 1);
+    }
+    alloc_count_end();
+}
+#endif
+
 /* ---- The program ends it ---- */
 
 TEST_1X(async_end, free_fails_everything_in_the_documented_order, "154") {

@@ -415,7 +415,7 @@ static void play(redisContext *pub, int protocol, int ending) {
 
 static void play_many(int protocol, int ending) {
     const char *rounds = getenv("TEST_MODEL_ROUNDS");
-    int n = rounds != NULL ? atoi(rounds) : ROUNDS;
+    int n = rounds != NULL ? atoi(rounds) : getenv("TEST_WRAPPER") != NULL ? ROUNDS / 50 : ROUNDS;
     redisContext *pub = live_sync();
     printf("     %d sequences, seed %u\n", n, test_seed());
     fflush(stdout);

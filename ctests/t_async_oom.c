@@ -117,7 +117,7 @@ static void ready(conn *c, int busy) {
     log_take();
 }
 
-TEST(async_oom, asking, "12") {
+TEST(async_oom, asking, "7") {
     for (int busy = 0; busy < 2; busy++) {
         for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
             for (size_t k = 1;; k++) {
@@ -156,7 +156,7 @@ TEST(async_oom, asking, "12") {
     }
 }
 
-TEST(async_oom, subscribing_again, "12") {
+TEST(async_oom, subscribing_again, "7") {
     static const char *const ways[] = {"SUBSCRIBE new ch", "SUBSCRIBE ch new", "PSUBSCRIBE p* new",
                                        "SSUBSCRIBE t new"};
     static const char *const kept[] = {"a:NULL b:NULL ping:NULL pat:NULL t:NULL disconnect=0",
@@ -186,7 +186,7 @@ TEST(async_oom, subscribing_again, "12") {
     }
 }
 
-TEST(async_oom, unsubscribing, "12") {
+TEST(async_oom, unsubscribing, "7") {
     static const char *const ways[] = {"UNSUBSCRIBE", "UNSUBSCRIBE ch", "UNSUBSCRIBE ch x ch", "PUNSUBSCRIBE",
                                        "PUNSUBSCRIBE p* x", "SUNSUBSCRIBE", "SUNSUBSCRIBE t"};
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
@@ -347,7 +347,7 @@ static void ask_more(redisAsyncContext *ac, void *reply, void *privdata) {
     c->mine[1] = status == REDIS_OK;
 }
 
-TEST(async_oom, asking_inside_a_callback, "12") {
+TEST(async_oom, asking_inside_a_callback, "7") {
     for (size_t k = 1;; k++) {
         conn c;
         counts_begin();

@@ -155,6 +155,37 @@ TEST(monitor, reset_ends_monitoring, "") {
     resp2_3(reset);
 }
 
+static void twice(int protocol) {
+    redisContext *other = live_sync();
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "m", "MONITOR");
+    PUMP_LOG(&c, "m:+OK");
+    /* The server does not answer it again. */
+    ask(&c, "m2", "MONITOR");
+    ask(&c, "name", "CLIENT SETNAME twice");
+    PUMP(&c, strstr(log_text(), "\"SETNAME\"") != NULL);
+    CHECK_LOG("m2:NULL name:+OK m:+@ \"CLIENT\" \"SETNAME\" \"twice\"");
+    redisAsyncDisconnect(c.ac);
+    if (c.ac != NULL) PUMP(&c, c.ac == NULL);
+    CHECK_LOG("m:NULL disconnect=0");
+    conn_done(&c);
+
+    /* The same in one go. */
+    conn_live(&c, protocol);
+    ask(&c, "m", "MONITOR");
+    ask(&c, "m2", "MONITOR");
+    ask(&c, "name", "CLIENT SETNAME twice");
+    PUMP(&c, strstr(log_text(), "\"SETNAME\"") != NULL);
+    CHECK_LOG("m:+OK m2:NULL name:+OK m:+@ \"CLIENT\" \"SETNAME\" \"twice\"");
+    conn_done(&c);
+    sync_done(other);
+}
+
+TEST(monitor, a_second_monitor_is_not_answered_and_takes_nobody_elses_reply, "176") {
+    resp2_3(twice);
+}
+
 static void subscribing(int protocol) {
     redisContext *other = live_sync();
     conn c;

@@ -377,9 +377,13 @@ TEST(pubsub, subscribe_without_a_channel_is_a_regular_command, "171") {
     ask(&c, "s", "SUBSCRIBE");
     CHECK(!subscribed(&c));
     ask(&c, "p", "PSUBSCRIBE");
+    ask(&c, "h", "SSUBSCRIBE");
+    CHECK(!subscribed(&c));
+    CHECK_INT(list_length(&c.ac->replies), 3);
     ask(&c, "ping", "PING");
     PUMP_LOG(&c, "s:-ERR wrong number of arguments for 'subscribe' command "
-                 "p:-ERR wrong number of arguments for 'psubscribe' command ping:+PONG");
+                 "p:-ERR wrong number of arguments for 'psubscribe' command "
+                 "h:-ERR wrong number of arguments for 'ssubscribe' command ping:+PONG");
     conn_done(&c);
 }
 
@@ -600,6 +604,7 @@ TEST(pubsub, a_push_between_replies_disturbs_nobody, "181") {
     serve(&c, ">2\r\n+x\r\n:1\r\n$1\r\nA\r\n>0\r\n>1\r\n:7\r\n$1\r\nB\r\n"
               ">3\r\n$10\r\ninvalidate\r\n_\r\n_\r\n");
     CHECK_LOG("push:>[+x :1] a:\"A\" push:>[] push:>[:7] b:\"B\" push:>[\"invalidate\" nil nil]");
+    CHECK(c.ac->c.flags & REDIS_SUPPORTS_PUSH);
     CHECK_INT(c.ac->err, 0);
     conn_done(&c);
 }
