@@ -238,6 +238,19 @@ TEST(monitor, lines_and_replies_in_any_order, "176") {
     conn_done(&c);
 }
 
+TEST(monitor, two_monitors_that_are_both_refused_both_hear_so, "183") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "m", "MONITOR");
+    ask(&c, "m2", "MONITOR");
+    ask(&c, "ping", "PING");
+    flush(&c);
+    serve(&c, "-NOPERM no\r\n-NOPERM still no\r\n+PONG\r\n");
+    CHECK_LOG("m:-NOPERM no m2:-NOPERM still no ping:+PONG");
+    CHECK_INT(c.ac->c.flags & REDIS_MONITORING, 0);
+    conn_done(&c);
+}
+
 TEST(monitor, without_callback_the_lines_are_dropped, "169") {
     conn c;
     conn_up(&c);
