@@ -248,8 +248,13 @@ fn eq_ignore_case(word: &[u8], upper: &[u8]) -> bool {
 /// Queues the callback of a command with one reply, or with none if replies are off.
 #[inline]
 fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(), OutOfMemory> {
-    let muted = tag != Tag::Reset && ac.private().muting.mutes(mode);
-    let tag = if muted { Tag::Muted } else { tag };
+    let muting = &mut ac.private().muting;
+    let tag = match tag {
+        Tag::Reset => tag,
+        _ if muting.mutes(mode) => Tag::Muted,
+        Tag::Monitor if muting.monitor_again() => Tag::MonitorAgain,
+        _ => tag,
+    };
     let node = Node::new(callback, tag, timer::sent_now(ac))?;
     if ac.has(REDIS_SUBSCRIBED) {
         if let Err(oom) = ac.pubsub().regular_sent() {
@@ -263,7 +268,7 @@ fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(
     let muting = &mut ac.private().muting;
     match tag {
         Tag::Plain => {}
-        Tag::Muted => muting.waiting += 1,
+        Tag::Muted | Tag::MonitorAgain => muting.waiting += 1,
         Tag::Monitor => ac.set(REDIS_MONITORING),
         Tag::Exec | Tag::Discard => muting.multi_ended(),
         Tag::Reset => muting.reset(),
@@ -317,10 +322,18 @@ pub(crate) fn process_callbacks(ac: Ac) {
 /// are answered.
 #[cold]
 fn take_muted(ac: Ac) -> Life {
-    while ac.oldest().front_tag() == Tag::Muted
-        && ac.pubsub().head() == Head::Regular
-        && !ac.ctx().has_output()
-    {
+    while ac.pubsub().head() == Head::Regular && !ac.ctx().has_output() {
+        match ac.oldest().front_tag() {
+            Tag::Muted => {}
+            Tag::MonitorAgain if ac.private().monitor.is_some() => {}
+            Tag::MonitorAgain => {
+                // The one before was refused, so this one is the first.
+                ac.oldest().set_front_tag(Tag::Monitor);
+                ac.private().muting.waiting -= 1;
+                break;
+            }
+            _ => break,
+        }
         let Some(callback) = ac.oldest().shift() else { break };
         ac.private().muting.taken();
         ac.pubsub().regular_received();
@@ -453,7 +466,10 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
             ac.set(REDIS_MONITORING);
             ac.private().monitor = Some(callback);
         }
-        Tag::Monitor if ac.private().monitor.is_none() => ac.clear(REDIS_MONITORING),
+        Tag::Monitor if ac.private().monitor.is_none() => {
+            ac.private().muting.monitor_refused();
+            ac.clear(REDIS_MONITORING);
+        }
         Tag::Hello if kind == REDIS_REPLY_MAP => ac.private().resp3 = true,
         Tag::Hello if kind == REDIS_REPLY_ARRAY => {
             ac.private().resp3 = false;

@@ -1,4 +1,5 @@
-//! CLIENT REPLY: commands that the server does not answer.
+//! Commands that the server does not answer: by CLIENT REPLY, and MONITOR when it monitors
+//! already.
 //!
 //! Whether a command is answered is known when it is sent. One that is not waits in its
 //! queue for its turn like others, and is then called with a NULL reply, once it has left.
@@ -25,6 +26,8 @@ pub(crate) struct Muting {
     skip: bool,
     /// Commands are being queued in a transaction: none takes effect.
     in_multi: bool,
+    /// MONITOR was sent.
+    monitoring: bool,
     /// Muted commands that wait for their turn.
     pub(crate) waiting: usize,
     /// Muted commands that had their turn, since the last reply.
@@ -33,7 +36,7 @@ pub(crate) struct Muting {
 
 impl Muting {
     pub(crate) const fn new() -> Muting {
-        Muting { off: false, skip: false, in_multi: false, waiting: 0, assumed: 0 }
+        Muting { off: false, skip: false, in_multi: false, monitoring: false, waiting: 0, assumed: 0 }
     }
 
     /// The mode that CLIENT with these arguments asks for.
@@ -65,6 +68,17 @@ impl Muting {
                 Some(Mode::Off | Mode::Skip) => true,
                 None => self.off || self.skip,
             }
+    }
+
+    /// Notes that a MONITOR is sent. True if the server ignores it, unless it refused the
+    /// one before.
+    pub(crate) fn monitor_again(&mut self) -> bool {
+        !self.in_multi && core::mem::replace(&mut self.monitoring, true)
+    }
+
+    /// MONITOR was refused.
+    pub(crate) fn monitor_refused(&mut self) {
+        self.monitoring = false;
     }
 
     /// A command was sent.
@@ -100,7 +114,7 @@ impl Muting {
         self.assumed += 1;
     }
 
-    /// A reply came: if it refuses CLIENT REPLY, gives how many more come for commands
+    /// A reply came: if it refuses what was assumed, gives how many more come for commands
     /// that had their turn.
     ///
     /// # Safety
@@ -117,9 +131,9 @@ impl Muting {
             }
             slice::from_raw_parts((*reply).str.cast::<u8>(), (*reply).len)
         };
-        // "NOPERM this user has no permissions to run the 'client|reply' command", or
-        // the subcommand on its own in older servers.
-        let refuses = text.starts_with(b"NOAUTH") || text.windows(6).any(|word| word == b"client");
+        // "NOPERM this user has no permissions to run the 'client|reply' command", or so.
+        let names = |name: &[u8]| text.windows(name.len()).any(|word| word == name);
+        let refuses = text.starts_with(b"NOAUTH") || names(b"client");
         if !refuses {
             return None;
         }

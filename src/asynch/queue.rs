@@ -18,6 +18,8 @@ pub(crate) enum Tag {
     /// The server sends no reply.
     Muted,
     Monitor,
+    /// MONITOR on a connection that monitors, or asked to: no reply if it does.
+    MonitorAgain,
     Hello,
     Reset,
     /// EXEC: the commands of the transaction take effect.
@@ -28,7 +30,7 @@ pub(crate) enum Tag {
 
 impl Tag {
     fn from_bits(bits: c_int) -> Tag {
-        [Tag::Muted, Tag::Monitor, Tag::Hello, Tag::Reset, Tag::Exec, Tag::Discard]
+        [Tag::Muted, Tag::Monitor, Tag::MonitorAgain, Tag::Hello, Tag::Reset, Tag::Exec, Tag::Discard]
             .into_iter()
             .find(|tag| *tag as c_int == bits)
             .unwrap_or(Tag::Plain)
@@ -69,6 +71,13 @@ impl Queue {
         match unsafe { self.head().as_ref() }.map_or(0, |node| node.pending_subs) {
             0 => Tag::Plain,
             bits => Tag::from_bits(bits),
+        }
+    }
+
+    pub(crate) fn set_front_tag(self, tag: Tag) {
+        // SAFETY: a live list; its nodes are live.
+        if let Some(node) = unsafe { self.head().as_mut() } {
+            node.pending_subs = tag as c_int;
         }
     }
 

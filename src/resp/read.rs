@@ -271,31 +271,61 @@ impl Reader {
     }
 
     /// Takes a copy of `bytes`.
+    #[inline]
     pub(crate) fn feed(self, bytes: &[u8]) -> Result<(), Broken> {
-        // SAFETY: a live reader is a Whole.
+        // SAFETY: a live reader without an error has a buffer; `bytes` are not in it.
         unsafe {
-            if (*self.0).err != 0 {
+            let r = self.0;
+            if (*r).err != 0 {
                 return Err(Broken);
             }
-            if bytes.is_empty() {
-                return Ok(());
+            if self.in_bulk() {
+                return self.feed_bulk(bytes);
             }
-            let mut rest = bytes;
-            while let Some((room, cap)) = self.bulk_room() {
-                if rest.is_empty() {
-                    return Ok(());
-                }
-                let cap = cap.min(rest.len());
-                ptr::copy_nonoverlapping(rest.as_ptr(), room, cap);
-                (*self.whole()).bulk.have += cap;
-                rest = rest.get(cap..).unwrap_or_default();
+            let Some(buf) = self.buf() else { return Err(Broken) };
+            let avail = buf.avail();
+            if bytes.len() > avail || avail > (*r).maxbuf {
+                return self.feed_slowly(bytes);
             }
-            self.check_bulk()?;
-            let (room, _) = self.reserve(rest.len())?;
-            ptr::copy_nonoverlapping(rest.as_ptr(), room, rest.len());
-            self.commit(rest.len());
+            let len = (*r).len + bytes.len();
+            ptr::copy_nonoverlapping(bytes.as_ptr(), (*r).buf.cast::<u8>().add((*r).len), bytes.len());
+            buf.set_len(len);
+            (*r).len = len;
         }
         Ok(())
+    }
+
+    /// As `feed`, if the buffer may have to change first.
+    #[inline(never)]
+    fn feed_slowly(self, bytes: &[u8]) -> Result<(), Broken> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let (room, _) = self.reserve(bytes.len())?;
+        // SAFETY: that much room is reserved, and `bytes` are not in it.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len()) };
+        self.commit(bytes.len());
+        Ok(())
+    }
+
+    /// As `feed`, while a bulk string is received in place.
+    #[inline(never)]
+    fn feed_bulk(self, bytes: &[u8]) -> Result<(), Broken> {
+        let mut rest = bytes;
+        while let Some((room, cap)) = self.bulk_room() {
+            let n = cap.min(rest.len());
+            // SAFETY: a live reader is a Whole; there is room for `cap` bytes.
+            unsafe {
+                ptr::copy_nonoverlapping(rest.as_ptr(), room, n);
+                (*self.whole()).bulk.have += n;
+            }
+            rest = rest.get(n..).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+        self.check_bulk()?;
+        self.feed_slowly(rest)
     }
 
     /// Where the next bytes from the connection go: at least `want` bytes of room in
@@ -396,25 +426,61 @@ impl Reader {
                 return Ok(ptr::null_mut());
             }
             if (*r).ridx == -1 {
+                if self.is_native()
+                    && let Some((reply, size)) = whole_leaf(self.unread())
+                {
+                    if reply.is_null() {
+                        return Err(self.fail(OutOfMemory.into()));
+                    }
+                    (*r).pos += size;
+                    self.drop_consumed();
+                    return Ok(reply.cast());
+                }
                 self.start();
             }
             if let Err(fault) = self.run() {
                 return Err(self.fail(fault));
             }
-            // Consumed bytes go once moving the rest costs no more than reading them did.
-            let (pos, left) = ((*r).pos, (*r).len - (*r).pos);
-            if pos > 0
-                && (left == 0 || (pos >= TRIM_FROM && pos >= left))
-                && let Some(buf) = self.buf()
-            {
-                self.trim(buf);
-            }
+            self.drop_consumed();
             if (*r).ridx != -1 {
                 return Ok(ptr::null_mut());
             }
             let root = (*r).reply;
             (*r).reply = ptr::null_mut();
             Ok(root)
+        }
+    }
+
+    /// Drops consumed bytes once moving the rest costs no more than reading them did.
+    #[inline]
+    fn drop_consumed(self) {
+        // SAFETY: a live reader.
+        let (pos, left) = unsafe { ((*self.0).pos, (*self.0).len - (*self.0).pos) };
+        if left > 0 && (pos < TRIM_FROM || pos < left) {
+            return;
+        }
+        let Some(buf) = self.buf() else { return };
+        if left > 0 {
+            return self.trim(buf);
+        }
+        buf.set_len(0);
+        // SAFETY: a live reader.
+        unsafe {
+            (*self.0).pos = 0;
+            (*self.0).len = 0;
+        }
+    }
+
+    /// The bytes that are not consumed yet.
+    ///
+    /// # Safety
+    /// The reader has a buffer, which nothing changes while the slice is in use.
+    #[inline]
+    unsafe fn unread<'a>(self) -> &'a [u8] {
+        // SAFETY: the caller's promise; `pos` is at most `len`.
+        unsafe {
+            let r = self.0;
+            slice::from_raw_parts((*r).buf.cast::<u8>().add((*r).pos), (*r).len - (*r).pos)
         }
     }
 
@@ -440,11 +506,56 @@ impl Reader {
     fn run(self) -> Result<(), Fault> {
         loop {
             // SAFETY: a live reader.
-            let complete = unsafe { (*self.0).ridx } < 0;
-            if complete || !self.item()? {
+            let (complete, native) = unsafe { ((*self.0).ridx < 0, (*self.whole()).native) };
+            if complete {
+                return Ok(());
+            }
+            if native && self.whole_leaves()? {
+                continue;
+            }
+            if !self.item()? {
                 return Ok(());
             }
         }
+    }
+
+    /// Adds the leaves that are wholly there to the native aggregate in progress, in one
+    /// go. True when that completes the aggregate.
+    #[inline]
+    fn whole_leaves(self) -> Result<bool, Fault> {
+        // SAFETY: a live reader; the parent of a native task has a growing reply, with as
+        // many elements as the task's index says.
+        unsafe {
+            let r = self.0;
+            if (*r).ridx == 0 || self.in_bulk() {
+                return Ok(false);
+            }
+            let task = *(*r).task.add((*r).ridx as usize);
+            let (parent, announced) =
+                ((*(*task).parent).obj.cast::<redisReply>(), (*(*task).parent).elements as usize);
+            let mut rest = self.unread();
+            let before = rest.len();
+            while (*parent).elements < announced {
+                let Some((leaf, size)) = whole_leaf(rest) else { break };
+                if leaf.is_null() || !reply::add(parent, announced, leaf) {
+                    return Err(OutOfMemory.into());
+                }
+                rest = rest.get(size..).unwrap_or_default();
+            }
+            if rest.len() == before {
+                return Ok(false);
+            }
+            self.consume(before - rest.len());
+            (*task).r#type = -1;
+            (*task).elements = -1;
+            (*task).idx = (*parent).elements as c_int;
+            if (*parent).elements < announced {
+                return Ok(false);
+            }
+            (*task).idx = (*task).idx.wrapping_sub(1);
+        }
+        self.advance();
+        Ok(true)
     }
 
     /// Reads one item; false when it is not complete yet.
@@ -457,9 +568,7 @@ impl Reader {
             if self.in_bulk() {
                 return self.finish_bulk(task);
             }
-            let (text, len) = ((*r).buf.cast::<u8>().add((*r).pos), (*r).len - (*r).pos);
-            let unread = slice::from_raw_parts(text, len);
-            let Some((&byte, body)) = unread.split_first() else { return Ok(false) };
+            let Some((&byte, body)) = self.unread().split_first() else { return Ok(false) };
             let kind = reply_type(byte)
                 .ok_or(Fault { kind: REDIS_ERR_PROTOCOL, message: Message::TypeByte(byte) })?;
             (*task).r#type = kind;
@@ -1010,6 +1119,56 @@ impl Reader {
             }
         }
     }
+}
+
+/// The reply at the start of `unread`, if it is a leaf of a common type, all of it is
+/// there and nothing is wrong with it; and its size. NULL when memory ran out. Everything
+/// else takes the long way, task by task.
+#[inline]
+fn whole_leaf(unread: &[u8]) -> Option<(*mut redisReply, usize)> {
+    let (&byte, body) = unread.split_first()?;
+    let (reply, size) = match byte {
+        b'$' => {
+            let Int::Value(len, cr) = int_line(body) else { return None };
+            if len == -1 {
+                (reply::nil(), cr + 3)
+            } else {
+                let len = usize::try_from(len).ok()?;
+                let text = body.get(cr + 2..)?;
+                if text.len() < len.checked_add(2)? || text.get(len..len + 2)? != b"\r\n" {
+                    return None;
+                }
+                // SAFETY: `len` bytes are there.
+                (unsafe { reply::string(REDIS_REPLY_STRING, text.as_ptr(), len) }, cr + len + 5)
+            }
+        }
+        b':' => {
+            let Int::Value(value, cr) = int_line(body) else { return None };
+            (reply::integer(REDIS_REPLY_INTEGER, value), cr + 3)
+        }
+        b'+' | b'-' => {
+            let kind = if byte == b'+' { REDIS_REPLY_STATUS } else { REDIS_REPLY_ERROR };
+            let end = line_break(body)?;
+            if body.get(end..end + 2)? != b"\r\n" {
+                return None;
+            }
+            // SAFETY: `end` bytes are there.
+            (unsafe { reply::string(kind, body.as_ptr(), end) }, end + 3)
+        }
+        _ => return None,
+    };
+    Some((reply, size))
+}
+
+/// Where the first CR or LF is. Most lines are shorter than it takes to call memchr.
+#[inline]
+fn line_break(bytes: &[u8]) -> Option<usize> {
+    const SHORT: usize = 8;
+    let is_break = |b: &u8| matches!(b, b'\r' | b'\n');
+    bytes.iter().take(SHORT).position(is_break).or_else(|| {
+        let rest = bytes.get(SHORT..)?;
+        memchr2(b'\r', b'\n', rest).map(|at| at + SHORT)
+    })
 }
 
 /// Where there is no constructor, the number of the reply's type stands for the object.

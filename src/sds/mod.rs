@@ -137,6 +137,11 @@ impl Sds {
 
     #[inline]
     pub(crate) fn len(self) -> usize {
+        if self.kind() == Kind::K8 { self.field::<u8>(3).into() } else { self.long_len() }
+    }
+
+    #[inline(never)]
+    fn long_len(self) -> usize {
         match self.kind() {
             Kind::K5 => usize::from(self.field::<u8>(1) >> KIND_BITS),
             Kind::K8 => usize::from(self.field::<u8>(3)),
@@ -158,6 +163,15 @@ impl Sds {
 
     #[inline]
     pub(crate) fn avail(self) -> usize {
+        if self.kind() == Kind::K8 {
+            usize::from(self.field::<u8>(2).wrapping_sub(self.field::<u8>(3)))
+        } else {
+            self.long_avail()
+        }
+    }
+
+    #[inline(never)]
+    fn long_avail(self) -> usize {
         match self.kind() {
             Kind::K5 => 0,
             Kind::K8 => usize::from(self.field::<u8>(2).wrapping_sub(self.field::<u8>(3))),
@@ -180,6 +194,17 @@ impl Sds {
     /// Sets the length, at most the capacity, and ends the text with a NUL.
     #[inline]
     pub(crate) fn set_len(self, len: usize) {
+        if self.kind() == Kind::K8 {
+            self.set_field(3, len as u8)
+        } else {
+            self.set_long_len(len)
+        }
+        // SAFETY: the block has one byte more than the capacity.
+        unsafe { self.0.add(len).write(0) }
+    }
+
+    #[inline(never)]
+    fn set_long_len(self, len: usize) {
         match self.kind() {
             Kind::K5 => self.set_field(1, (len as u8) << KIND_BITS),
             Kind::K8 => self.set_field(3, len as u8),
@@ -187,8 +212,6 @@ impl Sds {
             Kind::K32 => self.set_field(9, len as u32),
             Kind::K64 => self.set_field(17, len as u64),
         }
-        // SAFETY: the block has one byte more than the capacity.
-        unsafe { self.0.add(len).write(0) }
     }
 
     /// The text, without its NUL.
@@ -215,6 +238,7 @@ impl Sds {
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(self, more: usize) -> Result<Sds, OutOfMemory> {
         let len = self.len();
         let need = len.checked_add(more).ok_or(OutOfMemory)?;
