@@ -80,6 +80,31 @@ pub(crate) fn timeout_ms(tv: &timeval) -> Option<i64> {
     Some(if (0..=i64::from(c_int::MAX)).contains(&ms) { ms } else { c_int::MAX.into() })
 }
 
+/// A time in milliseconds, small enough for a field of 32 bits; it wraps in 49 days.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp(u32);
+
+impl Stamp {
+    pub(crate) const NONE: Stamp = Stamp(0);
+
+    pub(crate) fn now() -> Stamp {
+        Stamp((now_ms() as u32).max(1))
+    }
+
+    pub(crate) fn from_bits(bits: i32) -> Stamp {
+        Stamp(bits as u32)
+    }
+
+    pub(crate) fn to_bits(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// Milliseconds since then.
+    pub(crate) fn age(self) -> i64 {
+        Stamp::now().0.wrapping_sub(self.0).into()
+    }
+}
+
 /// What poll had to say about one descriptor.
 pub(crate) enum Ready {
     /// It has events.

@@ -32,8 +32,8 @@ use core::ptr;
 use self::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
 use self::handle::Ac;
 use self::muting::{Mode, Muting};
-use self::private::{Private, Stamp};
-use self::pubsub::{Head, Kind, Pubsub, callback_of};
+use self::private::Private;
+use self::pubsub::{Head, Kind, callback_of};
 use self::queue::{Node, Queue, Tag};
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
@@ -43,7 +43,7 @@ use crate::net::connect::{self, Progress};
 use crate::net::option;
 use crate::resp::read::Reader;
 use crate::resp::write::{self, Args, Command};
-use crate::sys;
+use crate::sys::{self, Stamp};
 
 pub(crate) use self::queue::Callback;
 
@@ -112,33 +112,6 @@ fn widen(c: Ctx) -> Result<Ac, OutOfMemory> {
 }
 
 impl Ac {
-    fn private<'a>(self) -> &'a mut Private {
-        // SAFETY: every context has one behind `channels`. Callers use the reference for one
-        // access that runs no user code.
-        unsafe { &mut *(*self.as_ptr()).sub.channels.cast() }
-    }
-
-    fn pubsub<'a>(self) -> &'a mut Pubsub {
-        &mut self.private().pubsub
-    }
-
-    fn replies(self) -> Queue {
-        // SAFETY: a list of a live context.
-        unsafe { Queue::new(&raw mut (*self.as_ptr()).replies) }
-    }
-
-    /// Commands that were sent while subscribed. All of them are younger than the
-    /// ones in `replies`.
-    fn sub_replies(self) -> Queue {
-        // SAFETY: a list of a live context.
-        unsafe { Queue::new(&raw mut (*self.as_ptr()).sub.replies) }
-    }
-
-    /// The list with the oldest regular command.
-    fn oldest(self) -> Queue {
-        if self.replies().is_empty() { self.sub_replies() } else { self.replies() }
-    }
-
     /// Commands are no longer accepted.
     fn is_closing(self) -> bool {
         self.has(REDIS_DISCONNECTING | REDIS_FREEING)

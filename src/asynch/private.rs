@@ -3,11 +3,12 @@
 
 use core::ptr::{self, NonNull};
 
+use super::handle::Ac;
 use super::muting::Muting;
 use super::pubsub::Pubsub;
-use super::queue::Callback;
+use super::queue::{Callback, Queue};
 use crate::alloc::{self, OutOfMemory};
-use crate::sys;
+use crate::sys::Stamp;
 
 pub(crate) struct Private {
     pub(crate) pubsub: Pubsub,
@@ -52,27 +53,32 @@ impl Private {
     }
 }
 
-/// A time in milliseconds, small enough for a callback's node; it wraps in 49 days.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp(u32);
-
-impl Stamp {
-    pub(crate) const NONE: Stamp = Stamp(0);
-
-    pub(crate) fn now() -> Stamp {
-        Stamp((sys::now_ms() as u32).max(1))
+/// The way there from the context, and to its lists.
+impl Ac {
+    pub(super) fn private<'a>(self) -> &'a mut Private {
+        // SAFETY: every context has one behind `channels`. Callers use the reference for one
+        // access that runs no user code.
+        unsafe { &mut *(*self.as_ptr()).sub.channels.cast() }
     }
 
-    pub(crate) fn from_bits(bits: i32) -> Stamp {
-        Stamp(bits as u32)
+    pub(super) fn pubsub<'a>(self) -> &'a mut Pubsub {
+        &mut self.private().pubsub
     }
 
-    pub(crate) fn to_bits(self) -> i32 {
-        self.0 as i32
+    pub(super) fn replies(self) -> Queue {
+        // SAFETY: a list of a live context.
+        unsafe { Queue::new(&raw mut (*self.as_ptr()).replies) }
     }
 
-    /// Milliseconds since then.
-    pub(crate) fn age(self) -> i64 {
-        Stamp::now().0.wrapping_sub(self.0).into()
+    /// Commands that were sent while subscribed. All of them are younger than the
+    /// ones in `replies`.
+    pub(super) fn sub_replies(self) -> Queue {
+        // SAFETY: a list of a live context.
+        unsafe { Queue::new(&raw mut (*self.as_ptr()).sub.replies) }
+    }
+
+    /// The list with the oldest regular command.
+    pub(super) fn oldest(self) -> Queue {
+        if self.replies().is_empty() { self.sub_replies() } else { self.replies() }
     }
 }

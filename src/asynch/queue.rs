@@ -6,9 +6,9 @@
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
-use super::private::Stamp;
 use crate::abi::{redisCallback, redisCallbackFn, redisCallbackList};
 use crate::alloc::{self, OutOfMemory};
+use crate::sys::Stamp;
 
 /// What is special about a waiting command: its reply changes what comes after it, or
 /// does not come. Kept in `pending_subs`, which has no other use in a queue.

@@ -5,9 +5,8 @@
 //! early, because it was set for something that is done, is set again.
 
 use super::handle::Ac;
-use super::private::Stamp;
 use crate::abi::{REDIS_CONNECTED, timeval};
-use crate::sys;
+use crate::sys::{self, Stamp};
 
 /// Waits so young count as new: they get their timeout to the digit.
 const NEW_MS: i64 = 8;

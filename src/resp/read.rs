@@ -535,12 +535,14 @@ impl Reader {
                 ((*(*task).parent).obj.cast::<redisReply>(), (*(*task).parent).elements as usize);
             let mut rest = self.unread();
             let before = rest.len();
-            while (*parent).elements < announced {
-                let Some((leaf, size)) = whole_leaf(rest) else { break };
+            while let Some((leaf, size)) = whole_leaf(rest) {
                 if leaf.is_null() || !reply::add(parent, announced, leaf) {
                     return Err(OutOfMemory.into());
                 }
                 rest = rest.get(size..).unwrap_or_default();
+                if (*parent).elements == announced {
+                    break;
+                }
             }
             if rest.len() == before {
                 return Ok(false);
