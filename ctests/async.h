@@ -52,7 +52,7 @@ struct conn {
 
 /* ---- Making and ending ---- */
 
-/* Comes first; empties the log, counts memory from here on. conn_up, conn_up_with and conn_live include it. */
+/* Comes first; empties the log, counts memory from here on. conn_up, conn_up_with, conn_live include it. */
 void conn_zero(conn *c);
 
 /* Connected to a listening socket of the test, but no event has been handled yet. Hooks and

@@ -16,11 +16,14 @@ use crate::args::Args;
 use crate::ctx::{Ctx, Failed};
 use crate::net::{self, connect, option};
 use crate::resp::format::{Formatted, Invalid};
+use crate::resp::frame::{Event, kind_of};
 use crate::resp::read::{Broken, Reader};
-use crate::resp::reply;
-use crate::resp::write::{Argv, Command};
+use crate::resp::verb::Verb;
+use crate::resp::write::{self, Argv, Command};
+use crate::resp::{is_aggregate, reply};
 use crate::room::Room;
 use crate::sds::Sds;
+use crate::sys::{self, Deadline, Ready};
 
 /// Bytes asked for in one read, to begin with.
 const READ_SIZE: usize = REDIS_READER_MAX_BUF;
@@ -461,7 +464,10 @@ impl Ctx {
     /// As `buffer_write` for the default transport, but a part that was sent stays in
     /// `obuf` until it is as large as the rest, so that a large buffer leaving in
     /// small pieces is not moved once for each.
-    pub(crate) fn write_on(self) -> Result<bool, Failed> {
+    pub(crate) fn write_on(
+        self,
+        send: impl FnOnce(Ctx, &[u8]) -> Result<usize, Failed>,
+    ) -> Result<bool, Failed> {
         let (Some(reader), true) = (self.reader(), self.is_plain()) else { return self.buffer_write() };
         self.check()?;
         let sent = self.take_sent();
@@ -471,7 +477,7 @@ impl Ctx {
             return Ok(true);
         };
         let left = rest.len();
-        let n = match net::write(self, rest) {
+        let n = match send(self, rest) {
             Ok(n) => n,
             Err(failed) => {
                 obuf.drop_front(sent);
@@ -517,6 +523,33 @@ impl Ctx {
         Ok(())
     }
 
+    /// A command from a format.
+    ///
+    /// # Safety
+    /// `format` is NULL or a C string, and `args` are what it asks for.
+    unsafe fn format(self, format: *const c_char, args: &mut impl Args) -> Result<Formatted, Failed> {
+        if format.is_null() {
+            return Err(self.invalid_command(Invalid::Null));
+        }
+        // SAFETY: the caller's promise.
+        let command = unsafe { Formatted::new(CStr::from_ptr(format), args) };
+        command.map_err(|why| self.invalid_command(why))
+    }
+
+    /// A command from an argument vector.
+    ///
+    /// # Safety
+    /// As for `Argv::new`.
+    unsafe fn argv(
+        self,
+        argc: c_int,
+        argv: *const *const c_char,
+        argvlen: *const usize,
+    ) -> Result<Argv, Failed> {
+        // SAFETY: the caller's promise.
+        unsafe { Argv::new(argc, argv, argvlen) }.ok_or_else(|| self.out_of_memory(OutOfMemory))
+    }
+
     /// Appends a command from a format.
     ///
     /// # Safety
@@ -526,12 +559,8 @@ impl Ctx {
         format: *const c_char,
         args: &mut impl Args,
     ) -> Result<(), Failed> {
-        if format.is_null() {
-            return Err(self.invalid_command(Invalid::Null));
-        }
         // SAFETY: the caller's promise.
-        let command = unsafe { Formatted::new(CStr::from_ptr(format), args) };
-        self.append(&command.map_err(|why| self.invalid_command(why))?)
+        self.append(&unsafe { self.format(format, args) }?)
     }
 
     /// Appends a command from an argument vector.
@@ -545,9 +574,7 @@ impl Ctx {
         argvlen: *const usize,
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
-        let command =
-            unsafe { Argv::new(argc, argv, argvlen) }.ok_or_else(|| self.out_of_memory(OutOfMemory))?;
-        self.append(&command)
+        self.append(&unsafe { self.argv(argc, argv, argvlen) }?)
     }
 
     /// Room at the end of `obuf`.
@@ -598,12 +625,41 @@ impl Ctx {
             // push, and the context lives on, says hiredis.h.
             unsafe {
                 let native = self.reader().is_some_and(Reader::is_native);
-                if reply.is_null() || !native || (*reply.cast::<redisReply>()).r#type != REDIS_REPLY_PUSH {
+                if reply.is_null() || !native || self.confirms(reply.cast()) {
                     return Ok(reply);
                 }
                 let Some(push_cb) = (*self.as_ptr()).push_cb else { return Ok(reply) };
+                if (*reply.cast::<redisReply>()).r#type != REDIS_REPLY_PUSH {
+                    return Ok(reply);
+                }
                 push_cb((*self.as_ptr()).privdata, reply);
             }
+        }
+    }
+
+    /// Whether a reply is the confirmation that a SUBSCRIBE or its like waits for, push
+    /// or not.
+    ///
+    /// # Safety
+    /// `reply` is live.
+    #[inline]
+    unsafe fn confirms(self, reply: *const redisReply) -> bool {
+        let Some(reader) = self.reader() else { return false };
+        // SAFETY: nobody else holds a reference into the reader; the rest is the
+        // caller's promise.
+        unsafe {
+            let io = reader.io();
+            if io.confirmations == 0 {
+                return false;
+            }
+            if (*reply).r#type == REDIS_REPLY_ERROR {
+                io.confirmations = 0;
+                return false;
+            }
+            let confirms = is_aggregate((*reply).r#type)
+                && kind_of(reply).is_some_and(|(event, _)| event != Event::Message);
+            io.confirmations -= usize::from(confirms);
+            confirms
         }
     }
 
@@ -613,8 +669,18 @@ impl Ctx {
         if !reply.is_null() || !self.has(REDIS_BLOCK) {
             return Ok(reply);
         }
-        while !self.buffer_write()? {}
+        let deadline = self.reply_deadline();
+        if let Err(failed) = self.flush(deadline) {
+            // What is not sent is what `obuf` holds.
+            self.drop_sent();
+            return Err(failed);
+        }
+        let mut first = true;
         loop {
+            // The socket's own timeout bounds the first read.
+            if !core::mem::take(&mut first) {
+                self.await_events(libc::POLLIN, deadline)?;
+            }
             self.buffer_read()?;
             let reply = self.reply_in_band()?;
             if !reply.is_null() || !self.has(REDIS_BLOCK) {
@@ -623,9 +689,98 @@ impl Ctx {
         }
     }
 
-    /// The reply to a command just appended, if the context blocks; NULL otherwise.
-    pub(crate) fn block_for_reply(self) -> Result<*mut c_void, Failed> {
-        if self.has(REDIS_BLOCK) { self.get_reply() } else { Ok(ptr::null_mut()) }
+    /// When the reply that is asked for now must be there, all of it.
+    fn reply_deadline(self) -> Deadline {
+        // SAFETY: a live context's timeout is NULL or a block of its own.
+        match unsafe { (*self.as_ptr()).command_timeout.as_ref() } {
+            Some(tv) if tv.tv_sec != 0 || tv.tv_usec != 0 => {
+                sys::timeout_ms(tv).map_or(Deadline::NEVER, Deadline::after)
+            }
+            _ => Deadline::NEVER,
+        }
+    }
+
+    /// Waits for the socket, if there is a deadline. Past it the error is the one that a
+    /// read which takes too long has.
+    fn await_events(self, events: i16, deadline: Deadline) -> Result<(), Failed> {
+        if deadline == Deadline::NEVER && events == libc::POLLIN {
+            return Ok(());
+        }
+        let in_time = if self.is_plain() {
+            net::wait(self, events, deadline)?
+        } else {
+            // What another transport has received the socket may not show.
+            deadline.left() != 0
+        };
+        if in_time {
+            return Ok(());
+        }
+        sys::set_errno(libc::EAGAIN);
+        Err(self.io_error(""))
+    }
+
+    /// Sends everything. The peer may stop reading until its replies are read, so
+    /// those are taken in meanwhile.
+    fn flush(self, deadline: Deadline) -> Result<(), Failed> {
+        if !self.is_plain() {
+            while !self.buffer_write()? {
+                self.await_events(libc::POLLIN, deadline)?;
+            }
+            return Ok(());
+        }
+        while !self.write_on(net::write_now)? {
+            self.await_events(libc::POLLIN | libc::POLLOUT, deadline)?;
+            if let Ready::Events(events) = sys::poll(self.fd(), libc::POLLIN, 0)
+                && events & libc::POLLIN != 0
+            {
+                self.buffer_read()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a command and, if the context blocks, waits for its reply; NULL otherwise.
+    pub(crate) fn command(self, command: &impl Command) -> Result<*mut c_void, Failed> {
+        let output = self.reserve(command.size()).map_err(|oom| self.out_of_memory(oom))?;
+        output.put(command);
+        // SAFETY: just written; nothing changes it meanwhile.
+        let verb = write::name(command, unsafe { output.bytes() }).map_or(Verb::Other, Verb::of);
+        output.commit();
+        if !self.has(REDIS_BLOCK) {
+            return Ok(ptr::null_mut());
+        }
+        if let (Verb::Subscribe(_) | Verb::Unsubscribe(_), Some(reader)) = (verb, self.reader()) {
+            // SAFETY: nobody else holds a reference into the reader.
+            unsafe { reader.io().confirmations += command.count().saturating_sub(1).max(1) };
+        }
+        self.get_reply()
+    }
+
+    /// As `command`, from a format.
+    ///
+    /// # Safety
+    /// As for `append_format`.
+    pub(crate) unsafe fn command_format(
+        self,
+        format: *const c_char,
+        args: &mut impl Args,
+    ) -> Result<*mut c_void, Failed> {
+        // SAFETY: the caller's promise.
+        self.command(&unsafe { self.format(format, args) }?)
+    }
+
+    /// As `command`, from an argument vector.
+    ///
+    /// # Safety
+    /// As for `Argv::new`.
+    pub(crate) unsafe fn command_argv(
+        self,
+        argc: c_int,
+        argv: *const *const c_char,
+        argvlen: *const usize,
+    ) -> Result<*mut c_void, Failed> {
+        // SAFETY: the caller's promise.
+        self.command(&unsafe { self.argv(argc, argv, argvlen) }?)
     }
 
     /// Frees a reply that nobody wants.

@@ -31,8 +31,8 @@ STRUCTS(STRUCT)
 #define SDS_COUNTERS(bits) \
     _Static_assert(offsetof(struct sdshdr##bits, len) == 0, "sdshdr" #bits ".len has moved"); \
     _Static_assert(offsetof(struct sdshdr##bits, alloc) == bits / 8, "sdshdr" #bits ".alloc has moved"); \
-    _Static_assert(sizeof(((struct sdshdr##bits *)0)->len) == bits / 8, "sdshdr" #bits ".len has another size"); \
-    _Static_assert(sizeof(((struct sdshdr##bits *)0)->alloc) == bits / 8, "sdshdr" #bits ".alloc has another size");
+    _Static_assert(sizeof(((struct sdshdr##bits *)0)->len) == bits / 8, "size of sdshdr" #bits ".len"); \
+    _Static_assert(sizeof(((struct sdshdr##bits *)0)->alloc) == bits / 8, "size of sdshdr" #bits ".alloc");
 
 SDS_HEADER(5, 1)
 SDS_HEADER(8, 3)

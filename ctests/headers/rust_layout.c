@@ -19,7 +19,7 @@
      (IS(a, redisContext) && IS(b, hirs_abi_redisContext)))
 
 #define SAME(T, field, offset, size) \
-    _Static_assert(offsetof(T, field) == offsetof(hirs_abi_##T, field), #T "." #field " lies elsewhere in Rust"); \
+    _Static_assert(offsetof(T, field) == offsetof(hirs_abi_##T, field), #T "." #field " elsewhere in Rust"); \
     _Static_assert(sizeof(((T *)0)->field) == sizeof(((hirs_abi_##T *)0)->field), \
                    #T "." #field " has another size in Rust"); \
     _Static_assert(SAME_TYPE(__typeof__(((T *)0)->field), __typeof__(((hirs_abi_##T *)0)->field)), \

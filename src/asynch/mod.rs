@@ -16,7 +16,6 @@
 //! | onDisconnect | `end`, `free`: nothing but the memory is left |
 //! | event loop hooks, dataCleanup | nobody: they must not call back (async.h) |
 
-mod frame;
 pub(crate) mod handle;
 mod muting;
 mod private;
@@ -29,19 +28,20 @@ use core::ffi::{c_int, c_void};
 use core::mem::size_of;
 use core::ptr;
 
-use self::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
 use self::handle::Ac;
 use self::muting::{Mode, Muting};
 use self::private::Private;
-use self::pubsub::{Head, Kind, callback_of};
+use self::pubsub::{Head, callback_of};
 use self::queue::{Node, Queue, Tag};
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
 use crate::context;
 use crate::ctx::Ctx;
-use crate::net::connect::{self, Progress};
 use crate::net::option;
+use crate::net::{self, connect, connect::Progress};
+use crate::resp::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
 use crate::resp::read::Reader;
+use crate::resp::verb::{Kind, Verb};
 use crate::resp::write::{self, Args, Command};
 use crate::sys::{self, Stamp};
 
@@ -159,7 +159,11 @@ fn register(ac: Ac, callback: Callback, name: &[u8], args: Args<'_>) -> Result<(
             mode = Muting::mode(args);
             regular(ac, callback, Tag::Plain, mode)
         }
-        Verb::Tagged(tag) => regular(ac, callback, tag, None),
+        Verb::Discard => regular(ac, callback, Tag::Discard, None),
+        Verb::Exec => regular(ac, callback, Tag::Exec, None),
+        Verb::Hello => regular(ac, callback, Tag::Hello, None),
+        Verb::Monitor => regular(ac, callback, Tag::Monitor, None),
+        Verb::Reset => regular(ac, callback, Tag::Reset, None),
         Verb::Multi => regular(ac, callback, Tag::Plain, None).inspect(|()| ac.private().muting.multi_sent()),
     }
     .map_err(|oom| out_of_memory(ac, oom))?;
@@ -172,50 +176,6 @@ fn out_of_memory(ac: Ac, oom: OutOfMemory) -> Refused {
     ac.ctx().out_of_memory(oom);
     ac.mirror_error();
     Refused
-}
-
-/// What a command does to the order of replies.
-enum Verb {
-    Subscribe(Kind),
-    Unsubscribe(Kind),
-    Client,
-    Multi,
-    Tagged(Tag),
-    Other,
-}
-
-impl Verb {
-    fn of(name: &[u8]) -> Verb {
-        let is = |verb| is_word(name, verb);
-        match name.len() {
-            4 if is(b"EXEC") => Verb::Tagged(Tag::Exec),
-            5 if is(b"HELLO") => Verb::Tagged(Tag::Hello),
-            5 if is(b"MULTI") => Verb::Multi,
-            5 if is(b"RESET") => Verb::Tagged(Tag::Reset),
-            6 if is(b"CLIENT") => Verb::Client,
-            7 if is(b"DISCARD") => Verb::Tagged(Tag::Discard),
-            7 if is(b"MONITOR") => Verb::Tagged(Tag::Monitor),
-            9 if is(b"SUBSCRIBE") => Verb::Subscribe(Kind::Channel),
-            10 if is(b"PSUBSCRIBE") => Verb::Subscribe(Kind::Pattern),
-            10 if is(b"SSUBSCRIBE") => Verb::Subscribe(Kind::Shard),
-            11 if is(b"UNSUBSCRIBE") => Verb::Unsubscribe(Kind::Channel),
-            12 if is(b"PUNSUBSCRIBE") => Verb::Unsubscribe(Kind::Pattern),
-            12 if is(b"SUNSUBSCRIBE") => Verb::Unsubscribe(Kind::Shard),
-            _ => Verb::Other,
-        }
-    }
-}
-
-/// Whether two words of the same length are the same, in upper or lower case.
-#[inline]
-fn is_word(word: &[u8], upper: &[u8]) -> bool {
-    // Almost all commands are told apart by the first letter.
-    word.first().map(u8::to_ascii_uppercase) == upper.first().copied() && eq_ignore_case(word, upper)
-}
-
-#[inline(never)]
-fn eq_ignore_case(word: &[u8], upper: &[u8]) -> bool {
-    word.eq_ignore_ascii_case(upper)
 }
 
 /// Queues the callback of a command with one reply, or with none if replies are off.
@@ -687,7 +647,7 @@ pub(crate) fn read(ac: Ac) {
 
 /// What the default transport does when it can write.
 pub(crate) fn write(ac: Ac) {
-    match ac.ctx().write_on() {
+    match ac.ctx().write_on(net::write) {
         Err(_) => return disconnect(ac),
         Ok(true) => ac.del_write(),
         Ok(false) => want_write(ac),

@@ -16,15 +16,8 @@ use siphasher::sip::SipHasher13;
 use super::queue::Callback;
 use super::table::{Channel, Table};
 use crate::alloc::{Buf, OutOfMemory};
+use crate::resp::verb::Kind;
 use crate::resp::write::Args;
-
-/// The three name spaces that Redis publishes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Channel = 0,
-    Pattern = 1,
-    Shard = 2,
-}
 
 /// One thing that the server owes, or a run of like things.
 #[derive(Clone, Copy)]

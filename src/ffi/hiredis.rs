@@ -308,13 +308,8 @@ pub unsafe extern "C" fn redisCommandArgv(
     // SAFETY: the caller's promise, see hiredis.h.
     unsafe {
         let Some(c) = Ctx::from_raw(c) else { return ptr::null_mut() };
-        answer(c, c.append_argv(argc, argv, argvlen))
+        c.command_argv(argc, argv, argvlen).unwrap_or(ptr::null_mut())
     }
-}
-
-/// The reply to a command that was just appended; NULL without one.
-pub(super) fn answer(c: Ctx, appended: Result<(), Failed>) -> *mut c_void {
-    appended.and_then(|()| c.block_for_reply()).unwrap_or(ptr::null_mut())
 }
 
 /// Calls `f` with the context, as a status. NULL is REDIS_ERR.

@@ -9,7 +9,7 @@ use core::ffi::{CStr, c_char, c_double, c_int, c_long, c_longlong, c_void};
 use core::ptr;
 
 use super::asynch::submit;
-use super::hiredis::{answer, on};
+use super::hiredis::on;
 use super::sds::give;
 use crate::abi::{REDIS_ERR, redisAsyncContext, redisCallbackFn, redisContext, sds};
 use crate::args::Args;
@@ -220,7 +220,7 @@ unsafe extern "C" fn hirs_command_args(
     // SAFETY: the caller's promise, see hiredis.h.
     unsafe {
         let Some(c) = Ctx::from_raw(c) else { return ptr::null_mut() };
-        answer(c, c.append_format(format, &mut Taken(args)))
+        c.command_format(format, &mut Taken(args)).unwrap_or(ptr::null_mut())
     }
 }
 

@@ -12,7 +12,7 @@ use core::ptr;
 use crate::abi::*;
 use crate::ctx::{Ctx, Failed};
 use crate::sds::Sds;
-use crate::sys;
+use crate::sys::{self, Deadline, Ready};
 
 unsafe extern "C" {
     // Defined in ffi/asynch.rs: the table serves both kinds of contexts.
@@ -75,14 +75,38 @@ pub(crate) unsafe fn read(c: Ctx, buf: *mut c_char, cap: usize) -> Result<usize,
 
 /// Sends from `bytes`; `Ok(0)` when the socket takes none now.
 pub(crate) fn write(c: Ctx, bytes: &[u8]) -> Result<usize, Failed> {
+    send(c, bytes, !c.has(REDIS_BLOCK))
+}
+
+/// As `write`, without waiting in a blocking context either.
+pub(crate) fn write_now(c: Ctx, bytes: &[u8]) -> Result<usize, Failed> {
+    send(c, bytes, true)
+}
+
+fn send(c: Ctx, bytes: &[u8], now: bool) -> Result<usize, Failed> {
+    let flags = if now { SEND_FLAGS | libc::MSG_DONTWAIT } else { SEND_FLAGS };
     // SAFETY: the slice is readable.
-    match unsafe { libc::send(c.fd(), bytes.as_ptr().cast::<c_void>(), bytes.len(), SEND_FLAGS) } {
+    match unsafe { libc::send(c.fd(), bytes.as_ptr().cast::<c_void>(), bytes.len(), flags) } {
         n if n >= 0 => Ok(n as usize),
         _ => match sys::errno() {
             libc::EINTR => Ok(0),
-            e if (e == libc::EWOULDBLOCK || e == libc::EAGAIN) && !c.has(REDIS_BLOCK) => Ok(0),
+            e if (e == libc::EWOULDBLOCK || e == libc::EAGAIN) && now => Ok(0),
             _ => Err(c.io_error("")),
         },
+    }
+}
+
+/// Waits until a blocking context can read or write. False when it is too late.
+pub(crate) fn wait(c: Ctx, events: i16, deadline: Deadline) -> Result<bool, Failed> {
+    if c.fd() < 0 {
+        // A signal handler may have closed it; poll would ignore it.
+        sys::set_errno(libc::EBADF);
+        return Err(c.io_error(""));
+    }
+    match sys::poll(c.fd(), events, deadline.left()) {
+        Ready::Events(_) | Ready::Interrupted => Ok(true),
+        Ready::TimedOut => Ok(false),
+        Ready::Failed => Err(c.io_error("poll(2): ")),
     }
 }
 

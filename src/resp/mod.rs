@@ -5,8 +5,10 @@
 //! of bulk strings. <https://redis.io/docs/latest/develop/reference/protocol-spec/>
 
 pub(crate) mod format;
+pub(crate) mod frame;
 pub(crate) mod read;
 pub(crate) mod reply;
+pub(crate) mod verb;
 pub(crate) mod write;
 
 use core::ffi::c_int;

@@ -70,6 +70,8 @@ pub(crate) struct Io {
     pub(crate) read_size: usize,
     /// connect succeeded without waiting, so nobody needs to ask again.
     pub(crate) connected_at_once: bool,
+    /// Confirmations of a subscription that a blocking context waits for.
+    pub(crate) confirmations: usize,
     /// The `obuf` whose first `sent` bytes are sent already.
     pub(crate) sent_of: *mut c_char,
     pub(crate) sent: usize,

@@ -2,8 +2,8 @@
 
 use core::slice;
 
-use super::pubsub::Kind;
 use crate::abi::*;
+use crate::resp::verb::Kind;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {

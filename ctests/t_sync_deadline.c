@@ -1,18 +1,16 @@
-/* Blocking contexts: what is decided and not yet all done. A test that passes moves to its place in ctests.
- *
- *     TEST_FILES="fake.c sync.c syscalls.c next/t_next.c" ctests/run */
-#include "../sync.h"
+/* Blocking contexts: one deadline for a whole reply, reading while writing, and the push that is a reply. */
+#include "sync.h"
 
 #if HIREDIS_MAJOR >= 1
 
 #include <errno.h>
 #include <unistd.h>
 
-#include "../fake.h"
+#include "fake.h"
 
 /* ---- A deadline for the whole reply ---- */
 
-TEST(next, the_command_timeout_bounds_the_whole_reply, "") {
+TEST(sync, the_command_timeout_bounds_the_whole_reply, "") {
     char slow[64];
     fake *f = fake_new();
     redisContext *c;
@@ -34,7 +32,7 @@ TEST(next, the_command_timeout_bounds_the_whole_reply, "") {
     fake_finish(f);
 }
 
-TEST(next, signals_do_not_prolong_the_command_timeout, "") {
+TEST(sync, signals_do_not_prolong_the_command_timeout, "") {
     int peer;
     double start = test_now();
     redisContext *c = pair_context(&peer);
@@ -49,7 +47,7 @@ TEST(next, signals_do_not_prolong_the_command_timeout, "") {
     close(peer);
 }
 
-TEST(next, signals_do_not_prolong_the_command_timeout_of_a_write, "") {
+TEST(sync, signals_do_not_prolong_the_command_timeout_of_a_write, "") {
     int peer;
     size_t len = 8 << 20;
     char *value = test_bytes(len);
@@ -67,7 +65,7 @@ TEST(next, signals_do_not_prolong_the_command_timeout_of_a_write, "") {
     close(peer);
 }
 
-TEST(next, each_reply_has_a_deadline_of_its_own, "") {
+TEST(sync, each_reply_has_a_deadline_of_its_own, "") {
     fake *f = fake_new();
     redisContext *c;
 
@@ -93,7 +91,7 @@ TEST(next, each_reply_has_a_deadline_of_its_own, "") {
 
 /* ---- Reading while writing ---- */
 
-TEST(next, a_long_pipeline_reads_while_it_writes, "114") {
+TEST(sync, a_long_pipeline_reads_while_it_writes, "114") {
     enum { N = 20000, REPLY = 500 };
     fake *f = fake_new();
     char reply[REPLY + 8] = "$500\r\n";
@@ -135,7 +133,7 @@ static void count_push(void *privdata, void *reply) {
     freeReplyObject(reply);
 }
 
-TEST(next, the_push_that_confirms_a_subscription_is_its_reply, "") {
+TEST(sync, the_push_that_confirms_a_subscription_is_its_reply, "") {
     static const char *const ask_for[][2] = {
         {"SUBSCRIBE next:a", ">[\"subscribe\" \"next:a\" :1]"},
         {"PSUBSCRIBE next:*", ">[\"psubscribe\" \"next:*\" :2]"},

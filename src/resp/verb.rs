@@ -1,0 +1,73 @@
+//! Commands that do something to the order of replies, by name.
+
+/// The three name spaces that Redis publishes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Channel = 0,
+    Pattern = 1,
+    Shard = 2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Subscribe(Kind),
+    Unsubscribe(Kind),
+    Client,
+    Discard,
+    Exec,
+    Hello,
+    Monitor,
+    Multi,
+    Reset,
+    /// One command, one reply.
+    Other,
+}
+
+impl Verb {
+    pub(crate) fn of(name: &[u8]) -> Verb {
+        let is = |verb| is_word(name, verb);
+        match name.len() {
+            4 if is(b"EXEC") => Verb::Exec,
+            5 if is(b"HELLO") => Verb::Hello,
+            5 if is(b"MULTI") => Verb::Multi,
+            5 if is(b"RESET") => Verb::Reset,
+            6 if is(b"CLIENT") => Verb::Client,
+            7 if is(b"DISCARD") => Verb::Discard,
+            7 if is(b"MONITOR") => Verb::Monitor,
+            9 if is(b"SUBSCRIBE") => Verb::Subscribe(Kind::Channel),
+            10 if is(b"PSUBSCRIBE") => Verb::Subscribe(Kind::Pattern),
+            10 if is(b"SSUBSCRIBE") => Verb::Subscribe(Kind::Shard),
+            11 if is(b"UNSUBSCRIBE") => Verb::Unsubscribe(Kind::Channel),
+            12 if is(b"PUNSUBSCRIBE") => Verb::Unsubscribe(Kind::Pattern),
+            12 if is(b"SUNSUBSCRIBE") => Verb::Unsubscribe(Kind::Shard),
+            _ => Verb::Other,
+        }
+    }
+}
+
+/// Whether two words of the same length are the same, in upper or lower case.
+#[inline]
+fn is_word(word: &[u8], upper: &[u8]) -> bool {
+    // Almost all commands are told apart by the first letter.
+    word.first().map(u8::to_ascii_uppercase) == upper.first().copied() && eq_ignore_case(word, upper)
+}
+
+#[inline(never)]
+fn eq_ignore_case(word: &[u8], upper: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(upper)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_count_in_any_case() {
+        assert_eq!(Verb::of(b"sUbScRiBe"), Verb::Subscribe(Kind::Channel));
+        assert_eq!(Verb::of(b"SSUBSCRIBE"), Verb::Subscribe(Kind::Shard));
+        assert_eq!(Verb::of(b"punsubscribe"), Verb::Unsubscribe(Kind::Pattern));
+        for other in ["", "GET", "SUBSCRIBED", "MONITOR1", "PING"] {
+            assert_eq!(Verb::of(other.as_bytes()), Verb::Other, "{other}");
+        }
+    }
+}
