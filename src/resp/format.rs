@@ -407,3 +407,64 @@ impl Spec {
         Ok((What::Plain { negative, digits }, len))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::tests::{Arg, List};
+
+    /// The command as text, with `|` for CR LF.
+    fn format(text: &CStr, args: &[Arg]) -> Result<String, Invalid> {
+        // SAFETY: the list checks that the arguments are what the format asks for.
+        let command = unsafe { Formatted::new(text, &mut List::new(args)) }?;
+        let mut memory = vec![0; command.size()];
+        // SAFETY: all of `memory`, which outlives the Room.
+        let mut room = unsafe { Room::new(memory.as_mut_ptr(), memory.len()) };
+        command.put(&mut room);
+        assert_eq!(room.written(), command.size());
+        Ok(String::from_utf8(memory).unwrap().replace("\r\n", "|"))
+    }
+
+    #[test]
+    fn arguments_are_what_spaces_separate() {
+        let text = |s| Arg::Text(Some(s));
+        assert_eq!(format(c"  GET   k ", &[]).unwrap(), "*2|$3|GET|$1|k|");
+        assert_eq!(format(c"", &[]).unwrap(), "*0|");
+        assert_eq!(format(c"%s%s a%%b%", &[text(c"x y"), text(c"")]).unwrap(), "*2|$3|x y|$4|a%b%|");
+        let binary = [Arg::Pointer(c"a\tb".as_ptr()), Arg::Size(3)];
+        assert_eq!(format(c"SET %b", &binary).unwrap(), "*2|$3|SET|$3|a\tb|");
+        assert_eq!(
+            format(c"SET %b", &[Arg::Pointer(core::ptr::null()), Arg::Size(0)]).unwrap(),
+            "*2|$3|SET|$0||"
+        );
+    }
+
+    #[test]
+    fn numbers_print_as_in_c() {
+        let number = Arg::Number;
+        let args = [number(Number::Int(-7)), number(Number::Long(40)), number(Number::Double(1.5))];
+        assert_eq!(format(c"%d:%lu:%.2f", &args).unwrap(), "*1|$10|-7:40:1.50|");
+        let args = [number(Number::Int(-1)), number(Number::Int(300)), number(Number::Int(-1))];
+        assert_eq!(format(c"%u %hhd %04x", &args).unwrap(), "*3|$10|4294967295|$2|44|$8|ffffffff|");
+    }
+
+    #[test]
+    fn pieces_may_be_many() {
+        let words = vec!["x"; 100].join(" ");
+        let text = std::ffi::CString::new(words).unwrap();
+        assert_eq!(format(&text, &[]).unwrap(), format!("*100|{}", "$1|x|".repeat(100)));
+    }
+
+    #[test]
+    fn what_is_not_served_is_an_error() {
+        for bad in [c"%p", c"%lf", c"%5s", c"%", c"%-", c"%*d", c"% %", c"%zu"] {
+            let result = format(bad, &[]);
+            assert_eq!(
+                result,
+                if bad == c"%" { Ok("*1|$1|%|".into()) } else { Err(Invalid::Format) },
+                "{bad:?}"
+            );
+        }
+        assert_eq!(format(c"%s", &[Arg::Text(None)]), Err(Invalid::Null));
+    }
+}
