@@ -147,6 +147,9 @@ static inline int redisLibevAttach(EV_P_ redisAsyncContext *ac) {
 #endif
     ev_io_init(&e->rev, redisLibevReadEvent, ac->c.fd, EV_READ);
     ev_io_init(&e->wev, redisLibevWriteEvent, ac->c.fd, EV_WRITE);
+    /* Reading comes first: what a server sent before it closed is lost to a write that
+     * fails. And a write that waits for the other callbacks sends what they add. */
+    ev_set_priority(&e->wev, -1);
     ev_timer_init(&e->timer, redisLibevTimeout, 0., 0.);
     e->rev.data = e->wev.data = e->timer.data = e;
 

@@ -5,11 +5,10 @@
  * NAME:REPLY, push:KIND, disconnect=STATUS. */
 #include "loop.h"
 
-#include "../test.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -636,36 +635,92 @@ TEST(LOOP, a_shorter_deadline_replaces_a_longer_one, "") {
     end();
 }
 
-static double dialled;
-static int silent;
-static peer second;
+/* The hook itself, on contexts that have no timeouts and so never call it. */
 
-static void work_long_then_dial(peer *p) {
-    (void)p;
-    test_sleep_ms(400);
-    dialled = test_now();
-    dial_port(&second, silent, 300);
+static double scheduled;
+
+static void schedule(peer *p, int ms) {
+    scheduled = test_now();
+    p->ac->ev.scheduleTimer(p->ac->ev.data, *milliseconds(ms));
 }
 
-TEST(LOOP, a_timer_counts_from_when_it_is_set, "") {
-    peer p = {0}, q = {0};
-    silent = silent_port();
-    begin();
-    /* Loops remember when they last looked at the clock. */
-    test_sleep_ms(400);
-    dialled = test_now();
-    dial_port(&p, silent, 300);
-    UNTIL(p.ac == NULL);
-    CHECK(test_now() - dialled > 0.29);
-    CHECK_LOG("connect=-1");
+static void check_timer(int ms) {
+    UNTIL(timeouts > 0);
+    CHECK(timed_out - scheduled > ms / 1e3 - 0.001);
+    CHECK(timed_out - scheduled < 5);
+    timeouts = 0;
+}
 
-    up(&q, 0);
-    q.then = work_long_then_dial;
-    ASK(&q, NULL, "PING");
-    UNTIL(q.replies == 1 && second.ac == NULL);
-    CHECK(test_now() - dialled > 0.29);
-    CHECK_LOG("connect=-1");
-    redisAsyncFree(q.ac);
+TEST(LOOP, a_timer_fires_once, "") {
+    peer p = {0};
+    begin();
+    up(&p, 0);
+    schedule(&p, 100);
+    check_timer(100);
+    run_for(250);
+    CHECK_INT(timeouts, 0);
+    schedule(&p, 0);
+    check_timer(0);
+    redisAsyncFree(p.ac);
+    end();
+}
+
+TEST(LOOP, a_timer_that_is_set_again_fires_at_the_new_time_alone, "") {
+    peer p = {0};
+    begin();
+    up(&p, 0);
+    schedule(&p, 100);
+    schedule(&p, 300);
+    check_timer(300);
+    schedule(&p, 100);
+    run_for(50);
+    schedule(&p, 200);
+    run_for(100);
+    schedule(&p, 150);
+    check_timer(150);
+    schedule(&p, 3600000);
+    schedule(&p, 50);
+    check_timer(50);
+    run_for(250);
+    CHECK_INT(timeouts, 0);
+    redisAsyncFree(p.ac);
+    end();
+}
+
+TEST(LOOP, a_timer_may_be_set_to_the_end_of_time, "") {
+    peer p = {0};
+    struct timeval ever = {LONG_MAX / 2000, 0};
+    begin();
+    up(&p, 0);
+    p.ac->ev.scheduleTimer(p.ac->ev.data, ever);
+    ASK(&p, "a", "PING");
+    UNTIL(p.replies == 1);
+    run_for(50);
+    CHECK_INT(timeouts, 0);
+    redisAsyncFree(p.ac);
+    CHECK_LOG("a:+PONG disconnect=0");
+    end();
+}
+
+static void work_long_then_schedule(peer *p) {
+    test_sleep_ms(300);
+    schedule(p, 200);
+}
+
+/* Loops remember when they last looked at the clock. */
+TEST(LOOP, a_timer_counts_from_when_it_is_set, "") {
+    peer p = {0};
+    begin();
+    up(&p, 0);
+    test_sleep_ms(300);
+    schedule(&p, 200);
+    check_timer(200);
+
+    p.then = work_long_then_schedule;
+    ASK(&p, NULL, "PING");
+    UNTIL(p.replies == 1);
+    check_timer(200);
+    redisAsyncFree(p.ac);
     CHECK_LOG("disconnect=0");
     end();
 }
