@@ -18,7 +18,7 @@ struct many {
     redisAsyncContext *ac;
     unsigned wanted;
     int fd, connected, answers, ended;
-    char name[16];
+    char name[24];
 };
 
 static int loop = -1;
