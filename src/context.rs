@@ -523,17 +523,23 @@ impl Ctx {
         Ok(())
     }
 
-    /// A command from a format.
+    /// Reads a command from a format.
     ///
     /// # Safety
     /// `format` is NULL or a C string, and `args` are what it asks for.
-    unsafe fn format(self, format: *const c_char, args: &mut impl Args) -> Result<Formatted, Failed> {
+    #[inline]
+    unsafe fn format(
+        self,
+        command: &mut Formatted,
+        format: *const c_char,
+        args: &mut impl Args,
+    ) -> Result<(), Failed> {
         if format.is_null() {
             return Err(self.invalid_command(Invalid::Null));
         }
         // SAFETY: the caller's promise.
-        let command = unsafe { Formatted::new(CStr::from_ptr(format), args) };
-        command.map_err(|why| self.invalid_command(why))
+        let read = unsafe { command.read(CStr::from_ptr(format), args) };
+        read.map_err(|why| self.invalid_command(why))
     }
 
     /// A command from an argument vector.
@@ -559,8 +565,10 @@ impl Ctx {
         format: *const c_char,
         args: &mut impl Args,
     ) -> Result<(), Failed> {
+        let mut command = Formatted::new();
         // SAFETY: the caller's promise.
-        self.append(&unsafe { self.format(format, args) }?)
+        unsafe { self.format(&mut command, format, args)? };
+        self.append(&command)
     }
 
     /// Appends a command from an argument vector.
@@ -765,8 +773,10 @@ impl Ctx {
         format: *const c_char,
         args: &mut impl Args,
     ) -> Result<*mut c_void, Failed> {
+        let mut command = Formatted::new();
         // SAFETY: the caller's promise.
-        self.command(&unsafe { self.format(format, args) }?)
+        unsafe { self.format(&mut command, format, args)? };
+        self.command(&command)
     }
 
     /// As `command`, from an argument vector.
@@ -803,8 +813,7 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn put(self, command: &impl Command) {
         // SAFETY: `size` bytes are reserved after the text.
-        let mut room = unsafe { Room::new(self.obuf.tail(), self.size) };
-        command.put(&mut room);
+        command.put(unsafe { Room::new(self.obuf.tail(), self.size) });
     }
 
     /// What was put there.

@@ -1,77 +1,225 @@
 //! Reserved memory, written from front to back without failing.
 //!
-//! A formatter computes the exact length, reserves it, and then writes here; what
-//! would go past the end is cut off instead of panicking as `bytes` has it.
+//! A formatter computes the exact length, reserves it, and then writes here. What does
+//! not fit, because the text changed meanwhile, is left out, and so is all that follows:
+//! `bytes` would panic.
 
 use core::marker::PhantomData;
 use core::ptr;
+use core::slice;
 
 use bytes::BufMut;
 use bytes::buf::UninitSlice;
 
+use crate::decimal;
+
 pub(crate) struct Room<'a> {
     start: *mut u8,
-    len: usize,
-    written: usize,
+    at: *mut u8,
+    left: usize,
     memory: PhantomData<&'a mut [u8]>,
 }
 
 impl Room<'_> {
     /// # Safety
     /// `len` bytes at `start` may be written, and nobody else uses them while the Room lives.
+    #[inline]
     pub(crate) unsafe fn new(start: *mut u8, len: usize) -> Self {
-        Room { start, len, written: 0, memory: PhantomData }
+        Room { start, at: start, left: len, memory: PhantomData }
     }
 
     /// How many bytes have been written.
     pub(crate) fn written(&self) -> usize {
-        self.written
+        self.at.addr().wrapping_sub(self.start.addr())
     }
 
-    fn left(&self) -> usize {
-        // Never wraps: `written` does not pass `len`.
-        self.len.wrapping_sub(self.written)
+    #[inline]
+    fn skip(&mut self, n: usize) {
+        // SAFETY: callers pass what is left at most.
+        self.at = unsafe { self.at.add(n) };
+        self.left -= n;
     }
 
-    fn at(&mut self) -> *mut u8 {
-        // SAFETY: `written` is at most `len`.
-        unsafe { self.start.add(self.written) }
+    /// Writes arguments of a command: `$<len>`, and the text between line ends.
+    ///
+    /// # Safety
+    /// Each text has that many readable bytes; NULL is fine when it has none.
+    #[inline(always)]
+    pub(crate) unsafe fn put_bulks(&mut self, bulks: impl Iterator<Item = (*const u8, usize)>) {
+        // Plain locals, which the loop keeps in registers.
+        let (mut at, mut left) = (self.at, self.left);
+        for (text, len) in bulks {
+            // SAFETY: the caller's promise; one look at what is left serves all of a short
+            // argument, of which header and line end take seven bytes at most.
+            unsafe {
+                if len < 100 && left >= len + 7 {
+                    let end = put_short_bulk(at, text, len);
+                    left -= end.addr() - at.addr();
+                    at = end;
+                } else {
+                    let mut rest = Room::new(at, left);
+                    rest.put_long_bulk(text, len);
+                    (at, left) = (rest.at, rest.left);
+                }
+            }
+        }
+        self.at = at;
+        self.left = left;
+    }
+
+    /// # Safety
+    /// As for `put_bulks`.
+    #[inline(never)]
+    unsafe fn put_long_bulk(&mut self, text: *const u8, len: usize) {
+        self.put_header(b'$', len);
+        // SAFETY: the caller's promise.
+        unsafe { self.put_text(text, len) };
+        self.put(*b"\r\n");
+    }
+
+    /// # Safety
+    /// As for `put_bulks`.
+    #[inline]
+    pub(crate) unsafe fn put_text(&mut self, text: *const u8, len: usize) {
+        if len > 0 {
+            // SAFETY: the caller's promise.
+            self.put_slice(unsafe { slice::from_raw_parts(text, len) });
+        }
+    }
+
+    /// Writes a line with a mark and a number.
+    #[inline]
+    pub(crate) fn put_header(&mut self, mark: u8, n: usize) {
+        if n < 10 {
+            return self.put([mark, b'0' + n as u8, b'\r', b'\n']);
+        }
+        self.put([mark]);
+        self.put_digits(n as u64, decimal::len(n as u64));
+        self.put(*b"\r\n");
+    }
+
+    /// Writes a number, which has `len` digits.
+    pub(crate) fn put_digits(&mut self, n: u64, len: usize) {
+        if len > self.left {
+            self.left = 0;
+            return;
+        }
+        let (mut n, mut left) = (n, len);
+        while left > 0 {
+            left -= 1;
+            // SAFETY: below `len`, for which there is room.
+            unsafe { self.at.add(left).write(b'0' + (n % 10) as u8) };
+            n /= 10;
+        }
+        self.skip(len);
+    }
+
+    /// Writes bytes of a number that the compiler knows.
+    #[inline]
+    pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if N > self.left {
+            self.left = 0;
+            return;
+        }
+        // SAFETY: that many bytes are left, and nobody else has them.
+        unsafe { self.at.cast::<[u8; N]>().write_unaligned(bytes) };
+        self.skip(N);
+    }
+}
+
+/// Writes an argument of less than a hundred bytes; gives where it ends.
+///
+/// # Safety
+/// `len` bytes at `text` are readable, and `len + 7` at `at` may be written.
+#[inline(always)]
+unsafe fn put_short_bulk(at: *mut u8, text: *const u8, len: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let body = if len < 10 {
+            at.cast::<[u8; 4]>().write_unaligned([b'$', b'0' + len as u8, b'\r', b'\n']);
+            at.add(4)
+        } else {
+            let [tens, ones] = decimal::pair(len);
+            at.cast::<[u8; 4]>().write_unaligned([b'$', tens, ones, b'\r']);
+            at.add(4).write(b'\n');
+            at.add(5)
+        };
+        copy(text, body, len);
+        body.add(len).cast::<[u8; 2]>().write_unaligned(*b"\r\n");
+        body.add(len + 2)
+    }
+}
+
+/// memcpy, faster for what is short: two moves that overlap instead of a call.
+///
+/// # Safety
+/// As for `copy_nonoverlapping`.
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
+    /// # Safety
+    /// As for `copy`, and `n` is one to two times the size of `T`.
+    #[inline]
+    unsafe fn ends<T>(from: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let last = n - size_of::<T>();
+            let (a, b) = (from.cast::<T>().read_unaligned(), from.add(last).cast::<T>().read_unaligned());
+            to.cast::<T>().write_unaligned(a);
+            to.add(last).cast::<T>().write_unaligned(b);
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n > 16 {
+            ptr::copy_nonoverlapping(from, to, n);
+        } else if n >= 8 {
+            ends::<u64>(from, to, n);
+        } else if n >= 4 {
+            ends::<u32>(from, to, n);
+        } else if n >= 2 {
+            ends::<u16>(from, to, n);
+        } else if n == 1 {
+            to.write(from.read());
+        }
     }
 }
 
 // SAFETY: chunk_mut is the memory after what was written, and advance_mut stays inside.
 unsafe impl BufMut for Room<'_> {
     fn remaining_mut(&self) -> usize {
-        self.left()
+        self.left
     }
 
     unsafe fn advance_mut(&mut self, n: usize) {
-        self.written += n.min(self.left());
+        self.skip(n.min(self.left));
     }
 
     fn chunk_mut(&mut self) -> &mut UninitSlice {
         // SAFETY: `left` bytes from here are the Room's own.
-        unsafe { UninitSlice::from_raw_parts_mut(self.at(), self.left()) }
+        unsafe { UninitSlice::from_raw_parts_mut(self.at, self.left) }
     }
 
     #[inline]
     fn put_slice(&mut self, text: &[u8]) {
-        let n = text.len().min(self.left());
-        // SAFETY: `n` bytes are left, and nobody else has them: `text` is elsewhere.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.at(), n) };
-        self.written += n;
+        if text.len() > self.left {
+            self.left = 0;
+            return;
+        }
+        // SAFETY: that many bytes are left, and nobody else has them: `text` is elsewhere.
+        unsafe { copy(text.as_ptr(), self.at, text.len()) };
+        self.skip(text.len());
     }
 
     #[inline]
     fn put_u8(&mut self, byte: u8) {
-        self.put_slice(&[byte]);
+        self.put([byte]);
     }
 
     fn put_bytes(&mut self, byte: u8, n: usize) {
-        let n = n.min(self.left());
+        let n = n.min(self.left);
         // SAFETY: `n` bytes are left.
-        unsafe { ptr::write_bytes(self.at(), byte, n) };
-        self.written += n;
+        unsafe { ptr::write_bytes(self.at, byte, n) };
+        self.skip(n);
     }
 }
 
@@ -89,12 +237,26 @@ mod tests {
         room.put_bytes(b'e', 2);
         assert_eq!((room.written(), room.remaining_mut()), (6, 2));
         room.put_slice(b"fgh");
-        room.put_u8(b'i');
+        room.put(*b"i");
         room.put_bytes(b'j', 1);
         // SAFETY: clamped, which is what is tested.
         unsafe { room.advance_mut(usize::MAX) };
-        assert_eq!((room.written(), room.remaining_mut()), (8, 0));
-        assert_eq!(&memory, b"abcdeefg..");
+        assert_eq!((room.written(), room.remaining_mut()), (6, 0));
+        assert_eq!(&memory, b"abcdee....");
+    }
+
+    #[test]
+    fn every_length_is_copied() {
+        let text: Vec<u8> = (0..40).collect();
+        for n in 0..text.len() {
+            let mut memory = [99; 42];
+            // SAFETY: the first forty bytes of `memory`, which outlives the Room.
+            let mut room = unsafe { Room::new(memory.as_mut_ptr(), 40) };
+            room.put_slice(&text[..n]);
+            assert_eq!(room.written(), n);
+            assert_eq!(memory[..n], text[..n]);
+            assert!(memory[n..].iter().all(|b| *b == 99), "{n}");
+        }
     }
 
     #[test]

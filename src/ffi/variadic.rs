@@ -189,11 +189,12 @@ unsafe extern "C" fn hirs_format_args(
         if format.is_null() {
             return -1;
         }
-        let command = match Formatted::new(CStr::from_ptr(format), &mut Taken(args)) {
-            Ok(command) => command,
+        let mut command = Formatted::new();
+        match command.read(CStr::from_ptr(format), &mut Taken(args)) {
+            Ok(()) => {}
             Err(Invalid::Format) => return -2,
             Err(_) => return -1,
-        };
+        }
         let Ok(len) = c_int::try_from(command.size()) else { return -1 };
         let Ok(bytes) = command.to_block() else { return -1 };
         *target = bytes;
@@ -248,7 +249,10 @@ unsafe extern "C" fn hirs_async_command_args(
         if format.is_null() {
             return REDIS_ERR;
         }
-        let Ok(command) = Formatted::new(CStr::from_ptr(format), &mut Taken(args)) else { return REDIS_ERR };
+        let mut command = Formatted::new();
+        if command.read(CStr::from_ptr(format), &mut Taken(args)).is_err() {
+            return REDIS_ERR;
+        }
         submit(ac, fn_, privdata, &command)
     }
 }

@@ -15,8 +15,8 @@ use libc::strlen;
 
 use crate::alloc::{Buf, OutOfMemory};
 use crate::args::{Args, Number};
-use crate::decimal::Decimal;
-use crate::resp::write::{Command, bulk_size, header, put_header, put_text};
+use crate::decimal;
+use crate::resp::write::{Command, bulk_size, header};
 use crate::room::Room;
 
 /// Why there is no command.
@@ -39,21 +39,22 @@ impl From<OutOfMemory> for Invalid {
 #[derive(Clone, Copy)]
 struct Piece {
     what: What,
-    /// Length of the argument that begins with this piece; `None` inside one.
-    begins: Option<usize>,
+    len: usize,
+    /// An argument begins here.
+    first: bool,
 }
 
 #[derive(Clone, Copy)]
 enum What {
-    Bytes(*const u8, usize),
+    Bytes(*const u8),
     /// A number as plain decimal digits.
     Plain {
         negative: bool,
         digits: u64,
     },
-    /// A number by a conversion of the C library: its text in the format, the
-    /// number, and the length it will have.
-    Printed(*const u8, usize, Number, usize),
+    /// A number by a conversion of the C library: its text in the format and that one's
+    /// length.
+    Printed(*const u8, usize, Number),
 }
 
 /// Pieces that need no memory of their own; a command seldom has more.
@@ -70,158 +71,117 @@ pub(crate) struct Formatted {
     filled: usize,
     argc: usize,
     size: usize,
-    /// The piece that began the argument being read, and that argument's length.
-    open: Option<usize>,
-    open_len: usize,
 }
 
 impl Formatted {
-    /// Reads `format`, taking its arguments from `args`.
-    ///
-    /// # Safety
-    /// `args` are what the format asks for, and live while the result is in use, as
-    /// `format` does.
-    #[inline]
-    pub(crate) unsafe fn new(format: &CStr, args: &mut impl Args) -> Result<Formatted, Invalid> {
-        let mut command = Formatted {
+    /// An empty one, to be read into: it is too large to be handed around.
+    #[inline(always)]
+    pub(crate) const fn new() -> Formatted {
+        Formatted {
             inline: [const { MaybeUninit::uninit() }; INLINE],
             heap: Buf::new(),
             filled: 0,
             argc: 0,
             size: 0,
-            open: None,
-            open_len: 0,
-        };
-        let mut rest = format.to_bytes();
-        while let Some((&byte, after)) = rest.split_first() {
-            match byte {
-                b' ' => {
-                    command.end_argument()?;
-                    rest = after;
-                }
-                b'%' => {
-                    // SAFETY: the caller's promise.
-                    let used = unsafe { command.conversion(rest, args) }?;
-                    rest = rest.get(used..).unwrap_or_default();
-                }
-                _ => {
-                    let len = rest.iter().take_while(|b| !matches!(b, b' ' | b'%')).count();
-                    command.add(What::Bytes(rest.as_ptr(), len), len)?;
-                    rest = rest.get(len..).unwrap_or_default();
-                }
-            }
         }
-        command.end_argument()?;
-        command.size = command.size.checked_add(header(command.argc)).ok_or(Invalid::Memory)?;
-        // Formats come with functions that return an int.
-        if c_int::try_from(command.size).is_err() {
-            return Err(Invalid::Memory);
-        }
-        Ok(command)
     }
 
-    /// Reads the conversion at the start of `text`; gives the bytes it takes.
+    /// Reads `format`, taking its arguments from `args`.
     ///
     /// # Safety
-    /// As for `new`.
-    unsafe fn conversion(&mut self, text: &[u8], args: &mut impl Args) -> Result<usize, Invalid> {
-        match text.get(1) {
-            // A percent sign at the very end stands for itself.
-            None | Some(b'%') => {
-                self.add(What::Bytes(text.as_ptr(), 1), 1)?;
-                Ok(text.len().min(2))
-            }
-            Some(b's') => {
-                let s = args.pointer();
-                if s.is_null() {
-                    return Err(Invalid::Null);
+    /// `args` are what the format asks for, and live while the command is in use, as
+    /// `format` does.
+    pub(crate) unsafe fn read(&mut self, format: &CStr, args: &mut impl Args) -> Result<(), Invalid> {
+        let (mut argc, mut size) = (0usize, 0usize);
+        // The argument being read, if one is, and its length.
+        let (mut open, mut open_len) = (false, 0usize);
+        let mut rest = format.to_bytes();
+        loop {
+            let (what, len, used) = match rest.first() {
+                Some(b' ') | None => {
+                    if open {
+                        argc += 1;
+                        size =
+                            bulk_size(open_len).and_then(|n| n.checked_add(size)).ok_or(Invalid::Memory)?;
+                        (open, open_len) = (false, 0);
+                    }
+                    if rest.is_empty() {
+                        break;
+                    }
+                    rest = rest.get(1..).unwrap_or_default();
+                    continue;
                 }
-                // SAFETY: a C string, says the format.
-                let len = unsafe { strlen(s) };
-                self.add(What::Bytes(s.cast(), len), len)?;
-                Ok(2)
-            }
-            Some(b'b') => {
-                let s: *const c_char = args.pointer();
-                let len = args.size();
-                if s.is_null() && len > 0 {
-                    return Err(Invalid::Null);
+                // SAFETY: the caller's promise.
+                Some(b'%') => unsafe { conversion(rest, args) }?,
+                Some(_) => {
+                    let len = rest.iter().take_while(|b| !matches!(b, b' ' | b'%')).count();
+                    (What::Bytes(rest.as_ptr()), len, len)
                 }
-                self.add(What::Bytes(s.cast(), len), len)?;
-                Ok(2)
-            }
-            Some(_) => {
-                let spec = Spec::read(text).ok_or(Invalid::Format)?;
-                let (what, len) = match spec.plain(args) {
-                    Ok(plain) => plain,
-                    // SAFETY: the conversion and the type of its number belong together.
-                    Err(number) => unsafe { printed(text, spec.len, number) }?,
-                };
-                self.add(what, len)?;
-                Ok(spec.len)
-            }
+            };
+            self.add(Piece { what, len, first: !open })?;
+            open = true;
+            open_len = open_len.checked_add(len).ok_or(Invalid::Memory)?;
+            rest = rest.get(used..).unwrap_or_default();
         }
+        self.argc = argc;
+        self.size = size.checked_add(header(argc)).ok_or(Invalid::Memory)?;
+        // Formats come with functions that return an int.
+        if self.size > c_int::MAX as usize {
+            return Err(Invalid::Memory);
+        }
+        Ok(())
     }
 
     #[inline]
-    fn add(&mut self, what: What, len: usize) -> Result<(), Invalid> {
-        let begins = if self.open.is_none() { Some(0) } else { None };
-        let piece = Piece { what, begins };
-        if let Some(slot) = self.inline.get_mut(self.filled) {
-            slot.write(piece);
-        } else {
-            if self.heap.len() == 0 {
-                self.spill()?;
+    fn add(&mut self, piece: Piece) -> Result<(), Invalid> {
+        match self.inline.get_mut(self.filled) {
+            Some(slot) => {
+                slot.write(piece);
             }
-            self.heap.push(piece)?;
-        }
-        if self.open.is_none() {
-            self.open = Some(self.filled);
-            self.open_len = 0;
+            None => self.add_to_heap(piece)?,
         }
         self.filled += 1;
-        self.open_len = self.open_len.checked_add(len).ok_or(Invalid::Memory)?;
         Ok(())
     }
 
-    /// Moves the pieces to the heap.
+    /// Adds a piece to the heap, where the others go first.
     #[cold]
-    fn spill(&mut self) -> Result<(), OutOfMemory> {
-        self.heap.reserve(2 * INLINE)?;
-        for slot in &self.inline {
-            // SAFETY: every slot is written by the time one more is needed.
-            self.heap.push(unsafe { slot.assume_init() })?;
+    fn add_to_heap(&mut self, piece: Piece) -> Result<(), OutOfMemory> {
+        if self.heap.len() == 0 {
+            self.heap.reserve(2 * INLINE)?;
+            for slot in &self.inline {
+                // SAFETY: every slot is written by the time one more is needed.
+                self.heap.push(unsafe { slot.assume_init() })?;
+            }
         }
-        Ok(())
+        self.heap.push(piece)
     }
 
-    fn end_argument(&mut self) -> Result<(), Invalid> {
-        let Some(first) = self.open.take() else { return Ok(()) };
-        let len = self.open_len;
-        if let Some(piece) = self.pieces_mut().get_mut(first) {
-            piece.begins = Some(len);
-        }
-        self.argc += 1;
-        let size = bulk_size(len).and_then(|size| size.checked_add(self.size));
-        self.size = size.ok_or(Invalid::Memory)?;
-        Ok(())
-    }
-
+    #[inline]
     fn pieces(&self) -> &[Piece] {
-        if self.heap.len() > 0 {
+        if self.filled > INLINE {
             return self.heap.as_slice();
         }
         // SAFETY: the first `filled` slots are written.
-        unsafe { slice::from_raw_parts(self.inline.as_ptr().cast(), self.filled.min(INLINE)) }
+        unsafe { slice::from_raw_parts(self.inline.as_ptr().cast(), self.filled) }
     }
 
-    fn pieces_mut(&mut self) -> &mut [Piece] {
-        if self.heap.len() > 0 {
-            return self.heap.as_mut_slice();
-        }
-        // SAFETY: the first `filled` slots are written.
-        unsafe { slice::from_raw_parts_mut(self.inline.as_mut_ptr().cast(), self.filled.min(INLINE)) }
+    /// The pieces of each argument.
+    fn args(&self) -> impl Iterator<Item = &[Piece]> {
+        let mut rest = self.pieces();
+        core::iter::from_fn(move || {
+            let (_, more) = rest.split_first()?;
+            let len = 1 + more.iter().take_while(|piece| !piece.first).count();
+            let arg = rest.get(..len)?;
+            rest = rest.get(len..)?;
+            Some(arg)
+        })
     }
+}
+
+fn total(arg: &[Piece]) -> usize {
+    // Did not overflow when it was read.
+    arg.iter().fold(0, |len: usize, piece| len.wrapping_add(piece.len))
 }
 
 impl Command for Formatted {
@@ -229,38 +189,21 @@ impl Command for Formatted {
         self.size
     }
 
-    fn put(&self, out: &mut Room<'_>) {
-        put_header(out, b'*', self.argc);
-        let pieces = self.pieces();
-        for (i, piece) in pieces.iter().enumerate() {
-            if let Some(len) = piece.begins {
-                if i > 0 {
-                    out.put_slice(b"\r\n");
-                }
-                put_header(out, b'$', len);
-            }
-            match piece.what {
-                // SAFETY: the promise made to `new`.
-                What::Bytes(text, len) => unsafe { put_text(out, text, len) },
-                What::Plain { negative, digits } => {
-                    if negative {
-                        out.put_u8(b'-');
-                    }
-                    out.put_slice(Decimal::unsigned(digits).as_bytes());
-                }
-                What::Printed(text, spec, number, len) => {
-                    // The NUL that the C library adds is overwritten by CR LF.
-                    // SAFETY: `spec` bytes of the format; the number is of its type.
-                    unsafe {
-                        print(slice::from_raw_parts(text, spec), spec, number, out.chunk_mut());
-                        out.advance_mut(len);
-                    }
+    fn put(&self, mut out: Room<'_>) -> usize {
+        out.put_header(b'*', self.argc);
+        for arg in self.args() {
+            // SAFETY: the promise made to `read`.
+            unsafe {
+                if let [Piece { what: What::Bytes(text), len, .. }] = *arg {
+                    out.put_bulks([(text, len)].into_iter());
+                } else {
+                    out.put_header(b'$', total(arg));
+                    arg.iter().for_each(|piece| put_piece(&mut out, piece));
+                    out.put(*b"\r\n");
                 }
             }
         }
-        if !pieces.is_empty() {
-            out.put_slice(b"\r\n");
-        }
+        out.written()
     }
 
     fn count(&self) -> usize {
@@ -268,12 +211,84 @@ impl Command for Formatted {
     }
 
     fn first_len(&self) -> Option<usize> {
-        self.pieces().first().and_then(|piece| piece.begins)
+        self.args().next().map(total)
     }
 
     fn each_len(&self, f: &mut dyn FnMut(usize)) {
-        self.pieces().iter().filter_map(|piece| piece.begins).for_each(f);
+        self.args().map(total).for_each(f);
     }
+}
+
+/// # Safety
+/// The piece is of a command that may be written.
+unsafe fn put_piece(out: &mut Room<'_>, piece: &Piece) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match piece.what {
+            What::Bytes(text) => out.put_text(text, piece.len),
+            What::Plain { negative, digits } => {
+                if negative {
+                    out.put(*b"-");
+                }
+                out.put_digits(digits, piece.len - usize::from(negative));
+            }
+            What::Printed(text, spec, number) => {
+                // The NUL that the C library adds is overwritten by CR LF.
+                print(slice::from_raw_parts(text, spec), spec, number, out.chunk_mut());
+                out.advance_mut(piece.len);
+            }
+        }
+    }
+}
+
+/// Reads the conversion at the start of `text`; gives what it stands for, its length, and
+/// the bytes that it takes in the format.
+///
+/// # Safety
+/// As for `read`.
+#[inline]
+unsafe fn conversion(text: &[u8], args: &mut impl Args) -> Result<(What, usize, usize), Invalid> {
+    match text.get(1) {
+        // A percent sign at the very end stands for itself.
+        None | Some(b'%') => Ok((What::Bytes(text.as_ptr()), 1, text.len().min(2))),
+        Some(b's') => {
+            let s = args.pointer();
+            if s.is_null() {
+                return Err(Invalid::Null);
+            }
+            // SAFETY: a C string, says the format.
+            Ok((What::Bytes(s.cast()), unsafe { strlen(s) }, 2))
+        }
+        Some(b'b') => {
+            let s: *const c_char = args.pointer();
+            let len = args.size();
+            if s.is_null() && len > 0 {
+                return Err(Invalid::Null);
+            }
+            Ok((What::Bytes(s.cast()), len, 2))
+        }
+        Some(b'd' | b'i') => {
+            let value = args.int();
+            Ok(plain(value < 0, value.unsigned_abs().into(), 2))
+        }
+        Some(_) => {
+            let spec = Spec::read(text).ok_or(Invalid::Format)?;
+            match spec.plain(args) {
+                Ok((negative, digits)) => Ok(plain(negative, digits, spec.len)),
+                Err(number) => {
+                    // SAFETY: the conversion and the type of its number belong together.
+                    let (what, len) = unsafe { printed(text, spec.len, number) }?;
+                    Ok((what, len, spec.len))
+                }
+            }
+        }
+    }
+}
+
+/// A number as plain digits, its length, and what it takes in the format.
+#[inline]
+fn plain(negative: bool, digits: u64, used: usize) -> (What, usize, usize) {
+    (What::Plain { negative, digits }, decimal::len(digits) + usize::from(negative), used)
 }
 
 /// A piece for the C library to print, and its length.
@@ -284,7 +299,7 @@ impl Command for Formatted {
 unsafe fn printed(text: &[u8], spec: usize, number: Number) -> Result<(What, usize), Invalid> {
     // SAFETY: the caller's promise.
     let len = unsafe { print(text, spec, number, UninitSlice::new(&mut [])) }.ok_or(Invalid::Format)?;
-    Ok((What::Printed(text.as_ptr(), spec, number, len), len))
+    Ok((What::Printed(text.as_ptr(), spec, number), len))
 }
 
 /// Prints `number` by the conversion that the first `len` bytes of `text` are.
@@ -353,9 +368,9 @@ impl Spec {
         (at < SPEC_MAX).then_some(Spec { len: at + 1, width, letter, bare })
     }
 
-    /// Takes the number. The plain decimal ones come ready, with their length;
-    /// others are for the C library.
-    fn plain(&self, args: &mut impl Args) -> Result<(What, usize), Number> {
+    /// Takes the number. The plain decimal ones come as sign and digits, others are for
+    /// the C library.
+    fn plain(&self, args: &mut impl Args) -> Result<(bool, u64), Number> {
         let number = match self.width {
             Width::Char | Width::Short | Width::Int => Number::Int(args.int()),
             Width::Long => Number::Long(args.long()),
@@ -402,9 +417,7 @@ impl Spec {
             (Number::Double(_), _) => return Err(number),
         };
         let negative = signed && value < 0;
-        let digits = if negative { value.unsigned_abs() } else { value as u64 };
-        let len = Decimal::unsigned(digits).as_bytes().len() + usize::from(negative);
-        Ok((What::Plain { negative, digits }, len))
+        Ok((negative, if negative { value.unsigned_abs() } else { value as u64 }))
     }
 }
 
@@ -415,13 +428,13 @@ mod tests {
 
     /// The command as text, with `|` for CR LF.
     fn format(text: &CStr, args: &[Arg]) -> Result<String, Invalid> {
+        let mut command = Formatted::new();
         // SAFETY: the list checks that the arguments are what the format asks for.
-        let command = unsafe { Formatted::new(text, &mut List::new(args)) }?;
+        unsafe { command.read(text, &mut List::new(args)) }?;
         let mut memory = vec![0; command.size()];
         // SAFETY: all of `memory`, which outlives the Room.
-        let mut room = unsafe { Room::new(memory.as_mut_ptr(), memory.len()) };
-        command.put(&mut room);
-        assert_eq!(room.written(), command.size());
+        let written = command.put(unsafe { Room::new(memory.as_mut_ptr(), memory.len()) });
+        assert_eq!(written, command.size());
         Ok(String::from_utf8(memory).unwrap().replace("\r\n", "|"))
     }
 

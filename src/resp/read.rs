@@ -1058,7 +1058,8 @@ impl Reader {
                 // An element takes four bytes or so at least. Dividing by the depth keeps the
                 // vectors of nested announcements together in proportion to the bytes.
                 let unread = (*self.0).len - (*self.0).pos;
-                let expected = unread / (4 * ((*self.0).ridx as usize + 1));
+                let depth = (*self.0).ridx.unsigned_abs() as usize + 1;
+                let expected = unread.checked_div(4 * depth).unwrap_or(0);
                 return self.link(task, reply::growing((*task).r#type, elements, expected));
             }
             match self.functions().and_then(|f| f.createArray) {

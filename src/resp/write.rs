@@ -10,7 +10,7 @@ use bytes::BufMut;
 use libc::strlen;
 
 use crate::alloc::{self, OutOfMemory};
-use crate::decimal::Decimal;
+use crate::decimal;
 use crate::resp::{Int, int_line};
 use crate::room::Room;
 use crate::sds::Sds;
@@ -20,8 +20,8 @@ pub(crate) trait Command {
     /// Bytes that `put` writes.
     fn size(&self) -> usize;
 
-    /// Writes the command; `out` has room for it.
-    fn put(&self, out: &mut Room<'_>);
+    /// Writes the command; `out` has room for it. Gives how many bytes that were.
+    fn put(&self, out: Room<'_>) -> usize;
 
     /// How many arguments there are, the command's name included.
     fn count(&self) -> usize;
@@ -41,8 +41,8 @@ pub(crate) trait Command {
         }
         // SAFETY: the block has room for the command and the NUL.
         unsafe {
-            self.put(&mut Room::new(block, size));
-            block.add(size).write(0);
+            let written = self.put(Room::new(block, size));
+            block.add(written).write(0);
         }
         Ok(block.cast())
     }
@@ -51,9 +51,8 @@ pub(crate) trait Command {
     fn to_sds(&self) -> Result<Sds, OutOfMemory> {
         let text = Sds::with_capacity(self.size())?;
         // SAFETY: that much room was asked for.
-        let mut room = unsafe { Room::new(text.tail(), self.size()) };
-        self.put(&mut room);
-        text.set_len(self.size());
+        let written = self.put(unsafe { Room::new(text.tail(), self.size()) });
+        text.set_len(written);
         Ok(text)
     }
 }
@@ -78,39 +77,62 @@ impl Argv {
         if argv.is_null() && argc > 0 {
             return None;
         }
-        let mut command = Argv { argc, argv, argvlen, size: header(argc) };
-        for i in 0..argc {
-            // SAFETY: `i` is below `argc`.
-            let (text, len) = unsafe { command.arg(i) }?;
-            if text.is_null() && len > 0 {
-                return None;
-            }
-            command.size = command.size.checked_add(bulk_size(len)?)?;
-        }
+        let mut command = Argv { argc, argv, argvlen, size: 0 };
+        command.size = command.short_size().or_else(|| command.exact_size())?;
         Some(command)
     }
 
-    /// The text and length of an argument; `None` when its length cannot be known.
+    /// The size, if all arguments are short and none is NULL. One look at the end stands
+    /// for one at each.
+    #[inline]
+    fn short_size(&self) -> Option<usize> {
+        let (mut size, mut all, mut null) = (header(self.argc), 0, false);
+        for (text, len) in self.args() {
+            size = size.wrapping_add(len).wrapping_add(6 + usize::from(len > 9) + usize::from(len > 99));
+            all |= len;
+            null |= text.is_null();
+        }
+        (all < 512 && !null).then_some(size)
+    }
+
+    /// The size; `None` if an argument cannot be or the size overflows.
+    #[inline(never)]
+    fn exact_size(&self) -> Option<usize> {
+        let mut size = header(self.argc);
+        for (text, len) in self.args() {
+            if text.is_null() && len > 0 {
+                return None;
+            }
+            size = size.checked_add(bulk_size(len)?)?;
+        }
+        Some(size)
+    }
+
+    /// The text and length of an argument. NULL where there must be a length is as long
+    /// as can be, so that nobody takes it for an argument.
     ///
     /// # Safety
     /// `i` is below `argc`.
-    unsafe fn arg(&self, i: usize) -> Option<(*const c_char, usize)> {
+    #[inline]
+    unsafe fn arg(&self, i: usize) -> (*const c_char, usize) {
         // SAFETY: the promise made to `new`.
         unsafe {
             let text = self.argv.add(i).read();
-            if !self.argvlen.is_null() {
-                Some((text, self.argvlen.add(i).read()))
+            let len = if !self.argvlen.is_null() {
+                self.argvlen.add(i).read()
             } else if text.is_null() {
-                None
+                usize::MAX
             } else {
-                Some((text, strlen(text)))
-            }
+                strlen(text)
+            };
+            (text, len)
         }
     }
 
+    #[inline]
     fn args(&self) -> impl Iterator<Item = (*const c_char, usize)> {
         // SAFETY: below `argc`.
-        (0..self.argc).filter_map(|i| unsafe { self.arg(i) })
+        (0..self.argc).map(|i| unsafe { self.arg(i) })
     }
 }
 
@@ -119,14 +141,11 @@ impl Command for Argv {
         self.size
     }
 
-    fn put(&self, out: &mut Room<'_>) {
-        put_header(out, b'*', self.argc);
-        for (text, len) in self.args() {
-            put_header(out, b'$', len);
-            // SAFETY: the promise made to `new`.
-            unsafe { put_text(out, text.cast(), len) };
-            out.put_slice(b"\r\n");
-        }
+    fn put(&self, mut out: Room<'_>) -> usize {
+        out.put_header(b'*', self.argc);
+        // SAFETY: the promise made to `new`.
+        unsafe { out.put_bulks(self.args().map(|(text, len)| (text.cast(), len))) };
+        out.written()
     }
 
     fn count(&self) -> usize {
@@ -168,8 +187,9 @@ impl Command for Ready<'_> {
         self.bytes.len()
     }
 
-    fn put(&self, out: &mut Room<'_>) {
+    fn put(&self, mut out: Room<'_>) -> usize {
         out.put_slice(self.bytes);
+        out.written()
     }
 
     fn count(&self) -> usize {
@@ -249,37 +269,7 @@ pub(crate) fn bulk_size(len: usize) -> Option<usize> {
 /// Bytes of a line with a type byte and this number.
 #[inline]
 pub(crate) fn header(n: usize) -> usize {
-    if n < 10 { 4 } else { 3 + digits(n) }
-}
-
-#[inline(never)]
-fn digits(n: usize) -> usize {
-    1 + n.checked_ilog10().unwrap_or(0) as usize
-}
-
-#[inline]
-pub(crate) fn put_header(out: &mut Room<'_>, mark: u8, n: usize) {
-    if n < 10 {
-        out.put_slice(&[mark, b'0' + n as u8, b'\r', b'\n']);
-    } else {
-        put_long_header(out, mark, n);
-    }
-}
-
-#[inline(never)]
-fn put_long_header(out: &mut Room<'_>, mark: u8, n: usize) {
-    out.put_u8(mark);
-    out.put_slice(Decimal::unsigned(n as u64).as_bytes());
-    out.put_slice(b"\r\n");
-}
-
-/// # Safety
-/// `len` bytes at `text` are readable; NULL is fine when there are none.
-pub(crate) unsafe fn put_text(out: &mut Room<'_>, text: *const u8, len: usize) {
-    if len > 0 {
-        // SAFETY: the caller's promise.
-        out.put_slice(unsafe { core::slice::from_raw_parts(text, len) });
-    }
+    decimal::len(n as u64) + 3
 }
 
 #[cfg(test)]
@@ -289,9 +279,8 @@ mod tests {
     pub(crate) fn written(command: &impl Command) -> Vec<u8> {
         let mut memory = vec![0; command.size()];
         // SAFETY: all of `memory`, which outlives the Room.
-        let mut room = unsafe { Room::new(memory.as_mut_ptr(), memory.len()) };
-        command.put(&mut room);
-        assert_eq!(room.written(), command.size());
+        let written = command.put(unsafe { Room::new(memory.as_mut_ptr(), memory.len()) });
+        assert_eq!(written, command.size());
         memory
     }
 
