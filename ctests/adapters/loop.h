@@ -8,18 +8,36 @@
 
 #include "../test.h"
 
-/* Counts what the adapter's timer does: the library does not show it when it has no use
- * for it. */
+/* What the adapter calls goes through here: a call for a context that is gone fails the
+ * test at once, and the timer is counted, since the library does not show it when it has
+ * no use for it. */
 static int timeouts;
 static double timed_out;
 
-static void counted_timeout(redisAsyncContext *ac) {
+static void must_live(const redisAsyncContext *ac, const char *event) {
+    if (!alloc_owns(ac)) FAIL("a %s event for a context that is gone", event);
+}
+
+static void seen_read(redisAsyncContext *ac) {
+    must_live(ac, "read");
+    redisAsyncHandleRead(ac);
+}
+
+static void seen_write(redisAsyncContext *ac) {
+    must_live(ac, "write");
+    redisAsyncHandleWrite(ac);
+}
+
+static void seen_timeout(redisAsyncContext *ac) {
+    must_live(ac, "timer");
     timeouts++;
     timed_out = test_now();
     redisAsyncHandleTimeout(ac);
 }
 
-#define redisAsyncHandleTimeout counted_timeout
+#define redisAsyncHandleRead seen_read
+#define redisAsyncHandleWrite seen_write
+#define redisAsyncHandleTimeout seen_timeout
 
 #if defined(LOOP_libevent)
 #include <hiredis/adapters/libevent.h>
