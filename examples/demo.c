@@ -291,6 +291,7 @@ static void on_incr(redisAsyncContext *ac, void *reply, void *privdata) {
 
 static void on_lost(redisAsyncContext *ac, void *reply, void *privdata) {
     expect(reply == NULL, "%s was answered", (const char *)privdata);
+    if (reply != NULL) redisAsyncDisconnect(ac);
     ((link_state *)ac->data)->answered = 1;
 }
 
