@@ -508,18 +508,15 @@ impl Ctx {
 
     /// Appends a command to what is to be sent.
     pub(crate) fn append(self, command: &impl Command) -> Result<(), Failed> {
-        let written = self.reserve(command.size()).map_err(|oom| self.out_of_memory(oom))?;
-        written.put(command);
-        written.commit();
+        let output = self.reserve(command.size()).map_err(|oom| self.out_of_memory(oom))?;
+        output.with(command).commit();
         Ok(())
     }
 
     /// Appends what the program encoded itself.
     pub(crate) fn append_bytes(self, bytes: &[u8]) -> Result<(), Failed> {
-        let written = self.reserve(bytes.len()).map_err(|oom| self.out_of_memory(oom))?;
-        // SAFETY: that much room is reserved, and `bytes` are not in it.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), written.obuf.tail(), bytes.len()) };
-        written.commit();
+        let output = self.reserve(bytes.len()).map_err(|oom| self.out_of_memory(oom))?;
+        output.with_bytes(bytes).commit();
         Ok(())
     }
 
@@ -586,8 +583,20 @@ impl Ctx {
     }
 
     /// Room at the end of `obuf`.
+    #[inline]
     pub(crate) fn reserve(self, size: usize) -> Result<Output, OutOfMemory> {
-        // SAFETY: a live context, an sds of its own.
+        if let Some(obuf) = self.obuf()
+            && obuf.avail() >= size
+        {
+            return Ok(Output { obuf, len: obuf.len(), size });
+        }
+        self.reserve_more(size)
+    }
+
+    #[inline(never)]
+    fn reserve_more(self, size: usize) -> Result<Output, OutOfMemory> {
+        // SAFETY: a live context, an sds of its own; nobody holds a reference into the
+        // reader.
         unsafe {
             let raw = self.as_ptr();
             let old = match self.obuf() {
@@ -595,18 +604,14 @@ impl Ctx {
                 None => Sds::empty()?,
             };
             (*raw).obuf = old.as_ptr();
-            if old.avail() < size {
-                let new = old.reserve(size)?;
-                (*raw).obuf = new.as_ptr();
-                if let Some(reader) = self.reader() {
-                    let io = reader.io();
-                    if ptr::eq(io.sent_of, old.as_ptr()) {
-                        io.sent_of = new.as_ptr();
-                    }
-                }
-                return Ok(Output { obuf: new, size });
+            let obuf = old.reserve(size)?;
+            (*raw).obuf = obuf.as_ptr();
+            if let Some(reader) = self.reader()
+                && ptr::eq(reader.io().sent_of, old.as_ptr())
+            {
+                reader.io().sent_of = obuf.as_ptr();
             }
-            Ok(Output { obuf: old, size })
+            Ok(Output { obuf, len: obuf.len(), size })
         }
     }
 
@@ -749,8 +754,7 @@ impl Ctx {
 
     /// Sends a command and, if the context blocks, waits for its reply; NULL otherwise.
     pub(crate) fn command(self, command: &impl Command) -> Result<*mut c_void, Failed> {
-        let output = self.reserve(command.size()).map_err(|oom| self.out_of_memory(oom))?;
-        output.put(command);
+        let output = self.reserve(command.size()).map_err(|oom| self.out_of_memory(oom))?.with(command);
         // SAFETY: just written; nothing changes it meanwhile.
         let verb = write::name(command, unsafe { output.bytes() }).map_or(Verb::Other, Verb::of);
         output.commit();
@@ -807,25 +811,43 @@ impl Ctx {
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     obuf: Sds,
+    len: usize,
     size: usize,
 }
 
 impl Output {
-    pub(crate) fn put(self, command: &impl Command) {
-        // SAFETY: `size` bytes are reserved after the text.
-        command.put(unsafe { Room::new(self.obuf.tail(), self.size) });
+    fn start(self) -> *mut u8 {
+        // SAFETY: the room follows the text.
+        unsafe { self.obuf.as_ptr().cast::<u8>().add(self.len) }
+    }
+
+    /// With a command, which says that it has this size.
+    #[inline]
+    pub(crate) fn with(self, command: &impl Command) -> Output {
+        // SAFETY: `size` bytes are reserved.
+        let size = command.put(unsafe { Room::new(self.start(), self.size) });
+        Output { size, ..self }
+    }
+
+    /// With bytes, as many as were reserved.
+    fn with_bytes(self, bytes: &[u8]) -> Output {
+        // SAFETY: that much room is reserved, and `bytes` are not in it.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start(), self.size.min(bytes.len())) };
+        self
     }
 
     /// What was put there.
     ///
     /// # Safety
-    /// `put` was called, and the buffer does not change while the slice is in use.
+    /// The buffer does not change while the slice is in use.
+    #[inline]
     pub(crate) unsafe fn bytes<'a>(self) -> &'a [u8] {
         // SAFETY: the caller's promise.
-        unsafe { core::slice::from_raw_parts(self.obuf.tail(), self.size) }
+        unsafe { core::slice::from_raw_parts(self.start(), self.size) }
     }
 
+    #[inline]
     pub(crate) fn commit(self) {
-        self.obuf.set_len(self.obuf.len() + self.size);
+        self.obuf.set_len(self.len + self.size);
     }
 }

@@ -50,9 +50,9 @@ impl Room<'_> {
         let (mut at, mut left) = (self.at, self.left);
         for (text, len) in bulks {
             // SAFETY: the caller's promise; one look at what is left serves all of a short
-            // argument, of which header and line end take seven bytes at most.
+            // argument, of which header and line end take six bytes, or seven.
             unsafe {
-                if len < 100 && left >= len + 7 {
+                if len < 100 && left >= len + 6 + usize::from(len > 9) {
                     let end = put_short_bulk(at, text, len);
                     left -= end.addr() - at.addr();
                     at = end;
@@ -130,7 +130,8 @@ impl Room<'_> {
 /// Writes an argument of less than a hundred bytes; gives where it ends.
 ///
 /// # Safety
-/// `len` bytes at `text` are readable, and `len + 7` at `at` may be written.
+/// `len` bytes at `text` are readable, and six more than that, or seven from ten bytes on,
+/// at `at` may be written.
 #[inline(always)]
 unsafe fn put_short_bulk(at: *mut u8, text: *const u8, len: usize) -> *mut u8 {
     // SAFETY: the caller's promise.
@@ -155,7 +156,7 @@ unsafe fn put_short_bulk(at: *mut u8, text: *const u8, len: usize) -> *mut u8 {
 /// # Safety
 /// As for `copy_nonoverlapping`.
 #[inline(always)]
-unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
+pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
     /// # Safety
     /// As for `copy`, and `n` is one to two times the size of `T`.
     #[inline]

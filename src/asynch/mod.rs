@@ -135,8 +135,7 @@ pub(crate) fn submit(ac: Ac, callback: Callback, command: &impl Command) -> Resu
     if ac.is_closing() || ac.ctx().err() != 0 {
         return Err(Refused);
     }
-    let output = ac.ctx().reserve(command.size()).map_err(|oom| out_of_memory(ac, oom))?;
-    output.put(command);
+    let output = ac.ctx().reserve(command.size()).map_err(|oom| out_of_memory(ac, oom))?.with(command);
     // SAFETY: just written; nothing changes it before `commit`.
     let bytes = unsafe { output.bytes() };
     let Some(name) = write::name(command, bytes) else { return Err(Refused) };
@@ -188,7 +187,7 @@ fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(
         Tag::Monitor if muting.monitor_again() => Tag::MonitorAgain,
         _ => tag,
     };
-    let node = Node::new(callback, tag, timer::sent_now(ac))?;
+    let node = Node::new(&mut ac.private().spare, callback, tag, timer::sent_now(ac))?;
     if ac.has(REDIS_SUBSCRIBED) {
         if let Err(oom) = ac.pubsub().regular_sent() {
             node.free();
@@ -267,7 +266,7 @@ fn take_muted(ac: Ac) -> Life {
             }
             _ => break,
         }
-        let Some(callback) = ac.oldest().shift() else { break };
+        let Some((callback, _)) = ac.oldest().shift(&mut ac.private().spare) else { break };
         ac.private().muting.taken();
         ac.pubsub().regular_received();
         fail(ac, callback);
@@ -348,9 +347,9 @@ fn answer(ac: Ac, reply: *mut c_void) -> Life {
         ac.private().unowned -= 1;
         return ignore(ac, reply);
     }
-    let oldest = ac.oldest();
-    let tag = oldest.front_tag();
-    let Some(callback) = oldest.shift() else { return unexpected(ac, reply) };
+    let Some((callback, tag)) = ac.oldest().shift(&mut ac.private().spare) else {
+        return unexpected(ac, reply);
+    };
     if ac.has(REDIS_SUBSCRIBED) {
         ac.pubsub().regular_received();
     }
@@ -798,7 +797,7 @@ fn end(ac: Ac) {
 
 #[inline(never)]
 fn fail_queue(ac: Ac, queue: Queue) {
-    while let Some(callback) = queue.shift() {
+    while let Some((callback, _)) = queue.shift(&mut ac.private().spare) {
         fail(ac, callback);
     }
 }

@@ -6,13 +6,15 @@ use core::ptr::{self, NonNull};
 use super::handle::Ac;
 use super::muting::Muting;
 use super::pubsub::Pubsub;
-use super::queue::{Callback, Queue};
+use super::queue::{Callback, Queue, Spare};
 use crate::alloc::{self, OutOfMemory};
 use crate::sys::Stamp;
 
 pub(crate) struct Private {
     pub(crate) pubsub: Pubsub,
     pub(crate) muting: Muting,
+    /// Nodes of callback lists that are not in use.
+    pub(crate) spare: Spare,
     /// Who gets the lines of MONITOR.
     pub(crate) monitor: Option<Callback>,
     /// The server has agreed to RESP3.
@@ -33,6 +35,7 @@ impl Private {
         alloc::new(Private {
             pubsub: Pubsub::new(),
             muting: Muting::new(),
+            spare: Spare::new(),
             monitor: None,
             resp3: false,
             ended: false,

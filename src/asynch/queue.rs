@@ -29,7 +29,13 @@ pub(crate) enum Tag {
 }
 
 impl Tag {
+    #[inline]
     fn from_bits(bits: c_int) -> Tag {
+        if bits == 0 { Tag::Plain } else { Tag::special(bits) }
+    }
+
+    #[inline(never)]
+    fn special(bits: c_int) -> Tag {
         [Tag::Muted, Tag::Monitor, Tag::MonitorAgain, Tag::Hello, Tag::Reset, Tag::Exec, Tag::Discard]
             .into_iter()
             .find(|tag| *tag as c_int == bits)
@@ -68,10 +74,7 @@ impl Queue {
     #[inline]
     pub(crate) fn front_tag(self) -> Tag {
         // SAFETY: a live list; its nodes are live.
-        match unsafe { self.head().as_ref() }.map_or(0, |node| node.pending_subs) {
-            0 => Tag::Plain,
-            bits => Tag::from_bits(bits),
-        }
+        Tag::from_bits(unsafe { self.head().as_ref() }.map_or(0, |node| node.pending_subs))
     }
 
     pub(crate) fn set_front_tag(self, tag: Tag) {
@@ -142,7 +145,7 @@ impl Queue {
     /// Takes the oldest callback off; `None` when the list is empty. The caller owes
     /// it one call.
     #[inline]
-    pub(crate) fn shift(self) -> Option<Callback> {
+    pub(crate) fn shift(self, spare: &mut Spare) -> Option<(Callback, Tag)> {
         let node = self.head();
         if node.is_null() {
             return None;
@@ -150,12 +153,13 @@ impl Queue {
         // SAFETY: a live list owns its nodes.
         unsafe {
             let callback = Callback { f: (*node).r#fn, privdata: (*node).privdata };
+            let tag = Tag::from_bits((*node).pending_subs);
             (*self.0).head = (*node).next;
             if (*self.0).head.is_null() {
                 (*self.0).tail = ptr::null_mut();
             }
-            alloc::free(node.cast());
-            Some(callback)
+            spare.keep(node);
+            Some((callback, tag))
         }
     }
 
@@ -182,8 +186,15 @@ impl Queue {
 pub(crate) struct Node(*mut redisCallback);
 
 impl Node {
-    pub(crate) fn new(callback: Callback, tag: Tag, sent: Stamp) -> Result<Node, OutOfMemory> {
-        let node = redisCallback {
+    #[inline]
+    pub(crate) fn new(
+        spare: &mut Spare,
+        callback: Callback,
+        tag: Tag,
+        sent: Stamp,
+    ) -> Result<Node, OutOfMemory> {
+        let node = spare.take()?;
+        let content = redisCallback {
             next: ptr::null_mut(),
             r#fn: callback.f,
             pending_subs: tag as c_int,
@@ -191,11 +202,67 @@ impl Node {
             unsubscribe_sent: sent.to_bits(),
             privdata: callback.privdata,
         };
-        Ok(Node(alloc::new(node)?.as_ptr()))
+        // SAFETY: a node of its own.
+        unsafe { node.write(content) };
+        Ok(Node(node))
     }
 
     pub(crate) fn free(self) {
         // SAFETY: a node of its own.
         unsafe { alloc::free(self.0.cast()) }
+    }
+}
+
+/// Nodes for later: a deep pipeline takes and gives one for each command. There are never
+/// more than were in use at once, nor than MAX.
+pub(crate) struct Spare {
+    first: *mut redisCallback,
+    count: u32,
+}
+
+impl Spare {
+    const MAX: u32 = 128;
+
+    pub(crate) const fn new() -> Spare {
+        Spare { first: ptr::null_mut(), count: 0 }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Result<*mut redisCallback, OutOfMemory> {
+        let node = self.first;
+        if node.is_null() {
+            let node = alloc::malloc(size_of::<redisCallback>()).cast::<redisCallback>();
+            return if node.is_null() { Err(OutOfMemory) } else { Ok(node) };
+        }
+        // SAFETY: a spare node.
+        self.first = unsafe { (*node).next };
+        self.count -= 1;
+        Ok(node)
+    }
+
+    /// # Safety
+    /// `node` is in no list any more.
+    #[inline]
+    unsafe fn keep(&mut self, node: *mut redisCallback) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.count == Spare::MAX {
+                return alloc::free(node.cast());
+            }
+            (*node).next = self.first;
+            self.first = node;
+            self.count += 1;
+        }
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        while self.count > 0
+            && let Ok(node) = self.take()
+        {
+            // SAFETY: a spare node.
+            unsafe { alloc::free(node.cast()) };
+        }
     }
 }

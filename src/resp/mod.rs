@@ -63,20 +63,25 @@ pub(crate) fn int_line(bytes: &[u8]) -> Int {
     let start = usize::from(negative);
     let mut value: u64 = 0;
     let mut at = start;
-    while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
-        // Nineteen digits fit u64; a twentieth, or a digit after a leading zero, is no integer.
-        if at - start >= 19 || (value == 0 && at > start) {
-            return Int::Bad;
+    while let Some(byte) = bytes.get(at) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
         }
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        // Wraps only for numbers that are too long, which the count tells.
+        value = value.wrapping_mul(10).wrapping_add(digit.into());
         at += 1;
     }
-    match (bytes.get(at), bytes.get(at + 1)) {
-        (None, _) | (Some(b'\r'), None) => return Int::Incomplete,
-        (Some(b'\r'), Some(b'\n')) => {}
+    let digits = at - start;
+    if digits > 19 || (digits > 1 && bytes.get(start) == Some(&b'0')) {
+        return Int::Bad;
+    }
+    match bytes.get(at..).unwrap_or_default() {
+        [b'\r', b'\n', ..] => {}
+        [] | [b'\r'] => return Int::Incomplete,
         _ => return Int::Bad,
     }
-    if at == start || (negative && value == 0) || value > i64::MAX as u64 + u64::from(negative) {
+    if digits == 0 || (negative && value == 0) || value > i64::MAX as u64 + u64::from(negative) {
         return Int::Bad;
     }
     let value = value as i64;

@@ -15,6 +15,7 @@ use core::ptr;
 use crate::abi::*;
 use crate::alloc::{free, malloc, realloc};
 use crate::resp::is_aggregate;
+use crate::room;
 
 /// Room that an element vector starts with, at least if so many are announced.
 const FIRST_ELEMENTS: usize = 8;
@@ -70,7 +71,7 @@ pub(crate) unsafe fn string(kind: c_int, text: *const u8, len: usize) -> *mut re
     }
     // SAFETY: both blocks have room for what is written; `text` is the caller's promise.
     unsafe {
-        ptr::copy_nonoverlapping(text.add(head), copy, len - head);
+        room::copy(text.add(head), copy, len - head);
         copy.add(len - head).write(0);
         let reply = adopt(kind, copy, len - head);
         if !reply.is_null() && head != 0 {

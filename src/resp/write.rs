@@ -152,6 +152,7 @@ impl Command for Argv {
         self.argc
     }
 
+    #[inline]
     fn first_len(&self) -> Option<usize> {
         self.args().next().map(|(_, len)| len)
     }
@@ -253,7 +254,8 @@ impl<'a> Args<'a> {
 #[inline]
 pub(crate) fn name<'a>(command: &impl Command, written: &'a [u8]) -> Option<&'a [u8]> {
     let len = command.first_len()?;
-    first_bulk(command.count(), written).get(header(len)..)?.get(..len)
+    let start = header(command.count()) + header(len);
+    written.get(start..start.checked_add(len)?)
 }
 
 /// What follows the line with the number of arguments.
