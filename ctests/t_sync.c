@@ -347,9 +347,10 @@ TEST(sync, a_command_of_more_than_2_gigabytes_is_refused, "") {
     CHECK_ERROR(c, REDIS_ERR_OOM, "Out of memory");
     CHECK_UINT(sdslen(c->obuf), 0);
     CHECK(redisCommand(c, "SET k %b", p, size) == NULL);
-    CHECK(redisCommand(c, "SET k %b%b", p, size / 4, p, size / 4 + 1) == NULL);
     CHECK_UINT(sdslen(c->obuf), 0);
     CHECK(alloc_peak_bytes() < 1 << 20);
+    CHECK(redisCommand(c, "SET k %b%b", p, size / 4, p, size / 4 + 1) == NULL);
+    CHECK_UINT(sdslen(c->obuf), 0);
     redisFree(c);
     alloc_count_end();
     hand_expect_eof(peer);

@@ -10,18 +10,19 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::{MaybeUninit, size_of};
 use core::ptr;
 
+use bytes::BufMut;
+
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
-use crate::args::Args;
+use crate::args;
 use crate::ctx::{Ctx, Failed};
 use crate::net::{self, connect, option};
-use crate::resp::format::{Formatted, Invalid};
+use crate::resp::format::{self, Invalid};
 use crate::resp::frame::{Event, kind_of};
 use crate::resp::read::{Broken, Reader};
 use crate::resp::verb::Verb;
-use crate::resp::write::{self, Argv, Command};
+use crate::resp::write::{Args, Argv, Owner, Sink, Written};
 use crate::resp::{is_aggregate, reply};
-use crate::room::Room;
 use crate::sds::Sds;
 use crate::sys::{self, Deadline, Ready};
 
@@ -506,51 +507,55 @@ impl Ctx {
         self.obuf().is_some_and(|obuf| obuf.len() > 0)
     }
 
-    /// Appends a command to what is to be sent.
-    pub(crate) fn append(self, command: &impl Command) -> Result<(), Failed> {
-        let output = self.reserve(command.size()).map_err(|oom| self.out_of_memory(oom))?;
-        output.with(command).commit();
-        Ok(())
+    /// Appends a command, or other bytes, to what is to be sent. On failure nothing of
+    /// it is.
+    #[inline]
+    pub(crate) fn append<E: From<OutOfMemory>>(
+        self,
+        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, E>,
+    ) -> Result<Written, E> {
+        self.append_if(write, |written, _| Ok(written))
+    }
+
+    /// As `append`, if `accept`, which sees what was written, agrees.
+    #[inline]
+    pub(crate) fn append_if<T, E: From<OutOfMemory>>(
+        self,
+        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, E>,
+        accept: impl FnOnce(Written, &[u8]) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let obuf = match self.obuf() {
+            Some(obuf) => obuf,
+            None => self.new_obuf()?,
+        };
+        let mut owner = Output { c: self, obuf, len: obuf.len() };
+        // SAFETY: the room after the text, which is nobody else's until it is part of it.
+        let mut sink = unsafe { Sink::new(owner.tail(), obuf.avail(), &mut owner) };
+        let written = write(&mut sink)?;
+        let accepted = accept(written, sink.bytes())?;
+        let len = sink.len();
+        owner.obuf.set_len(owner.len + len);
+        Ok(accepted)
+    }
+
+    #[cold]
+    fn new_obuf(self) -> Result<Sds, OutOfMemory> {
+        let obuf = Sds::empty()?;
+        // SAFETY: a live context without a buffer.
+        unsafe { (*self.as_ptr()).obuf = obuf.as_ptr() };
+        Ok(obuf)
     }
 
     /// Appends what the program encoded itself.
     pub(crate) fn append_bytes(self, bytes: &[u8]) -> Result<(), Failed> {
-        let output = self.reserve(bytes.len()).map_err(|oom| self.out_of_memory(oom))?;
-        output.with_bytes(bytes).commit();
+        let write = |sink: &mut Sink<'_>| {
+            sink.ensure(bytes.len())?;
+            sink.rest().put_slice(bytes);
+            sink.advance(bytes.len());
+            Ok(Written { count: 0, name: (0, 0) })
+        };
+        self.append(write).map_err(|why| self.invalid_command(why))?;
         Ok(())
-    }
-
-    /// Reads a command from a format.
-    ///
-    /// # Safety
-    /// `format` is NULL or a C string, and `args` are what it asks for.
-    #[inline]
-    unsafe fn format(
-        self,
-        command: &mut Formatted,
-        format: *const c_char,
-        args: &mut impl Args,
-    ) -> Result<(), Failed> {
-        if format.is_null() {
-            return Err(self.invalid_command(Invalid::Null));
-        }
-        // SAFETY: the caller's promise.
-        let read = unsafe { command.read(CStr::from_ptr(format), args) };
-        read.map_err(|why| self.invalid_command(why))
-    }
-
-    /// A command from an argument vector.
-    ///
-    /// # Safety
-    /// As for `Argv::new`.
-    unsafe fn argv(
-        self,
-        argc: c_int,
-        argv: *const *const c_char,
-        argvlen: *const usize,
-    ) -> Result<Argv, Failed> {
-        // SAFETY: the caller's promise.
-        unsafe { Argv::new(argc, argv, argvlen) }.ok_or_else(|| self.out_of_memory(OutOfMemory))
     }
 
     /// Appends a command from a format.
@@ -560,12 +565,11 @@ impl Ctx {
     pub(crate) unsafe fn append_format(
         self,
         format: *const c_char,
-        args: &mut impl Args,
+        args: &mut impl args::Args,
     ) -> Result<(), Failed> {
-        let mut command = Formatted::new();
         // SAFETY: the caller's promise.
-        unsafe { self.format(&mut command, format, args)? };
-        self.append(&command)
+        let written = self.append(|sink| unsafe { write_format(format, args, sink) });
+        written.map(drop).map_err(|why| self.invalid_command(why))
     }
 
     /// Appends a command from an argument vector.
@@ -579,48 +583,17 @@ impl Ctx {
         argvlen: *const usize,
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
-        self.append(&unsafe { self.argv(argc, argv, argvlen) }?)
-    }
-
-    /// Room at the end of `obuf`.
-    #[inline]
-    pub(crate) fn reserve(self, size: usize) -> Result<Output, OutOfMemory> {
-        if let Some(obuf) = self.obuf()
-            && obuf.avail() >= size
-        {
-            return Ok(Output { obuf, len: obuf.len(), size });
-        }
-        self.reserve_more(size)
-    }
-
-    #[inline(never)]
-    fn reserve_more(self, size: usize) -> Result<Output, OutOfMemory> {
-        // SAFETY: a live context, an sds of its own; nobody holds a reference into the
-        // reader.
-        unsafe {
-            let raw = self.as_ptr();
-            let old = match self.obuf() {
-                Some(obuf) => obuf,
-                None => Sds::empty()?,
-            };
-            (*raw).obuf = old.as_ptr();
-            let obuf = old.reserve(size)?;
-            (*raw).obuf = obuf.as_ptr();
-            if let Some(reader) = self.reader()
-                && ptr::eq(reader.io().sent_of, old.as_ptr())
-            {
-                reader.io().sent_of = obuf.as_ptr();
-            }
-            Ok(Output { obuf, len: obuf.len(), size })
-        }
+        let written = self.append(|sink| unsafe { write_argv(argc, argv, argvlen, sink) });
+        written.map(drop).map_err(|why| self.invalid_command(why))
     }
 
     /// Sets the error for a command that could not be made.
     fn invalid_command(self, why: Invalid) -> Failed {
         match why {
-            Invalid::Memory => self.out_of_memory(OutOfMemory),
+            Invalid::Memory | Invalid::Size => self.out_of_memory(OutOfMemory),
             Invalid::Format => self.fail(REDIS_ERR_OTHER, "Invalid format string"),
             Invalid::Null => self.fail(REDIS_ERR_OTHER, "NULL argument"),
+            Invalid::Refused => Failed,
         }
     }
 
@@ -753,17 +726,18 @@ impl Ctx {
     }
 
     /// Sends a command and, if the context blocks, waits for its reply; NULL otherwise.
-    pub(crate) fn command(self, command: &impl Command) -> Result<*mut c_void, Failed> {
-        let output = self.reserve(command.size()).map_err(|oom| self.out_of_memory(oom))?.with(command);
-        // SAFETY: just written; nothing changes it meanwhile.
-        let verb = write::name(command, unsafe { output.bytes() }).map_or(Verb::Other, Verb::of);
-        output.commit();
+    fn command(
+        self,
+        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, Invalid>,
+    ) -> Result<*mut c_void, Failed> {
+        let accept = |written, bytes: &_| Ok((Args::new(bytes, written).name().map(Verb::of), written));
+        let (verb, written) = self.append_if(write, accept).map_err(|why| self.invalid_command(why))?;
         if !self.has(REDIS_BLOCK) {
             return Ok(ptr::null_mut());
         }
-        if let (Verb::Subscribe(_) | Verb::Unsubscribe(_), Some(reader)) = (verb, self.reader()) {
+        if let (Some(Verb::Subscribe(_) | Verb::Unsubscribe(_)), Some(reader)) = (verb, self.reader()) {
             // SAFETY: nobody else holds a reference into the reader.
-            unsafe { reader.io().confirmations += command.count().saturating_sub(1).max(1) };
+            unsafe { reader.io().confirmations += written.count.saturating_sub(1).max(1) };
         }
         self.get_reply()
     }
@@ -775,12 +749,10 @@ impl Ctx {
     pub(crate) unsafe fn command_format(
         self,
         format: *const c_char,
-        args: &mut impl Args,
+        args: &mut impl args::Args,
     ) -> Result<*mut c_void, Failed> {
-        let mut command = Formatted::new();
         // SAFETY: the caller's promise.
-        unsafe { self.format(&mut command, format, args)? };
-        self.command(&command)
+        self.command(|sink| unsafe { write_format(format, args, sink) })
     }
 
     /// As `command`, from an argument vector.
@@ -794,7 +766,7 @@ impl Ctx {
         argvlen: *const usize,
     ) -> Result<*mut c_void, Failed> {
         // SAFETY: the caller's promise.
-        self.command(&unsafe { self.argv(argc, argv, argvlen) }?)
+        self.command(|sink| unsafe { write_argv(argc, argv, argvlen, sink) })
     }
 
     /// Frees a reply that nobody wants.
@@ -807,47 +779,71 @@ impl Ctx {
     }
 }
 
-/// Reserved room at the end of an `obuf`, not part of it until `commit`.
-#[derive(Clone, Copy)]
-pub(crate) struct Output {
+/// The end of an `obuf` while something is written there.
+struct Output {
+    c: Ctx,
     obuf: Sds,
+    /// The length without what is being written.
     len: usize,
-    size: usize,
 }
 
 impl Output {
-    fn start(self) -> *mut u8 {
+    fn tail(&self) -> *mut u8 {
         // SAFETY: the room follows the text.
         unsafe { self.obuf.as_ptr().cast::<u8>().add(self.len) }
     }
+}
 
-    /// With a command, which says that it has this size.
-    #[inline]
-    pub(crate) fn with(self, command: &impl Command) -> Output {
-        // SAFETY: `size` bytes are reserved.
-        let size = command.put(unsafe { Room::new(self.start(), self.size) });
-        Output { size, ..self }
+impl Owner for Output {
+    fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
+        let old = self.obuf;
+        // What is written so far moves along only as part of the text.
+        old.set_len(self.len + len);
+        let grown = old.reserve(need - len);
+        self.obuf = grown.unwrap_or(old);
+        self.obuf.set_len(self.len);
+        grown?;
+        // SAFETY: a live context; nobody holds a reference into the reader.
+        unsafe {
+            (*self.c.as_ptr()).obuf = self.obuf.as_ptr();
+            if let Some(reader) = self.c.reader()
+                && ptr::eq(reader.io().sent_of, old.as_ptr())
+            {
+                reader.io().sent_of = self.obuf.as_ptr();
+            }
+        }
+        Ok((self.tail(), self.obuf.avail()))
     }
+}
 
-    /// With bytes, as many as were reserved.
-    fn with_bytes(self, bytes: &[u8]) -> Output {
-        // SAFETY: that much room is reserved, and `bytes` are not in it.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start(), self.size.min(bytes.len())) };
-        self
+/// Writes a command from a format.
+///
+/// # Safety
+/// `format` is NULL or a C string, and `args` are what it asks for.
+pub(crate) unsafe fn write_format(
+    format: *const c_char,
+    args: &mut impl args::Args,
+    sink: &mut Sink<'_>,
+) -> Result<Written, Invalid> {
+    if format.is_null() {
+        return Err(Invalid::Null);
     }
+    // SAFETY: the caller's promise.
+    unsafe { format::write(CStr::from_ptr(format), args, sink) }
+}
 
-    /// What was put there.
-    ///
-    /// # Safety
-    /// The buffer does not change while the slice is in use.
-    #[inline]
-    pub(crate) unsafe fn bytes<'a>(self) -> &'a [u8] {
-        // SAFETY: the caller's promise.
-        unsafe { core::slice::from_raw_parts(self.start(), self.size) }
-    }
-
-    #[inline]
-    pub(crate) fn commit(self) {
-        self.obuf.set_len(self.len + self.size);
-    }
+/// Writes a command from an argument vector.
+///
+/// # Safety
+/// As for `Argv::new`.
+#[inline]
+pub(crate) unsafe fn write_argv(
+    argc: c_int,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+    sink: &mut Sink<'_>,
+) -> Result<Written, Invalid> {
+    // SAFETY: the caller's promise.
+    let command = unsafe { Argv::new(argc, argv, argvlen) }.ok_or(Invalid::Size)?;
+    Ok(command.write(sink)?)
 }

@@ -39,10 +39,11 @@ use crate::context;
 use crate::ctx::Ctx;
 use crate::net::option;
 use crate::net::{self, connect, connect::Progress};
+use crate::resp::format::Invalid;
 use crate::resp::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
 use crate::resp::read::Reader;
 use crate::resp::verb::{Kind, Verb};
-use crate::resp::write::{self, Args, Command};
+use crate::resp::write::{Args, Sink, Written};
 use crate::sys::{self, Stamp};
 
 pub(crate) use self::queue::Callback;
@@ -130,29 +131,34 @@ impl Ac {
 
 // Commands
 
-/// Sends a command, and calls `callback` with its reply.
-pub(crate) fn submit(ac: Ac, callback: Callback, command: &impl Command) -> Result<(), Refused> {
+/// Sends a command that `write` writes, and calls `callback` with its reply.
+#[inline]
+pub(crate) fn submit(
+    ac: Ac,
+    callback: Callback,
+    write: impl FnOnce(&mut Sink<'_>) -> Result<Written, Invalid>,
+) -> Result<(), Refused> {
     if ac.is_closing() || ac.ctx().err() != 0 {
         return Err(Refused);
     }
-    let output = ac.ctx().reserve(command.size()).map_err(|oom| out_of_memory(ac, oom))?.with(command);
-    // SAFETY: just written; nothing changes it before `commit`.
-    let bytes = unsafe { output.bytes() };
-    let Some(name) = write::name(command, bytes) else { return Err(Refused) };
-    register(ac, callback, name, Args::new(command, bytes))?;
-    output.commit();
+    let accept = |written, bytes: &_| register(ac, callback, Args::new(bytes, written));
+    match ac.ctx().append_if(write, accept) {
+        Ok(()) => {}
+        Err(Invalid::Memory) => return Err(out_of_memory(ac, OutOfMemory)),
+        Err(_) => return Err(Refused),
+    }
     want_write(ac);
     Ok(())
 }
 
 /// Notes who gets the answer to a command. On failure nothing has changed but the error.
-fn register(ac: Ac, callback: Callback, name: &[u8], args: Args<'_>) -> Result<(), Refused> {
+fn register(ac: Ac, callback: Callback, args: Args<'_>) -> Result<(), Invalid> {
     let mut mode = None;
-    match Verb::of(name) {
+    match Verb::of(args.name().ok_or(Invalid::Refused)?) {
         Verb::Other => regular(ac, callback, Tag::Plain, None),
         Verb::Subscribe(kind) if args.count() > 0 => subscribe(ac, kind, args, callback),
         Verb::Subscribe(_) => regular(ac, callback, Tag::Plain, None),
-        Verb::Unsubscribe(_) if !ac.has(REDIS_SUBSCRIBED) => return Err(Refused),
+        Verb::Unsubscribe(_) if !ac.has(REDIS_SUBSCRIBED) => return Err(Invalid::Refused),
         Verb::Unsubscribe(kind) => unsubscribe(ac, kind, args),
         Verb::Client => {
             mode = Muting::mode(args);
@@ -164,8 +170,7 @@ fn register(ac: Ac, callback: Callback, name: &[u8], args: Args<'_>) -> Result<(
         Verb::Monitor => regular(ac, callback, Tag::Monitor, None),
         Verb::Reset => regular(ac, callback, Tag::Reset, None),
         Verb::Multi => regular(ac, callback, Tag::Plain, None).inspect(|()| ac.private().muting.multi_sent()),
-    }
-    .map_err(|oom| out_of_memory(ac, oom))?;
+    }?;
     ac.private().muting.sent(mode);
     Ok(())
 }

@@ -146,7 +146,7 @@ impl Muting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::write::Ready;
+    use crate::resp::write::{Ready, tests::written};
 
     fn mode(command: &str) -> Option<Mode> {
         let words: Vec<_> = command.split(' ').collect();
@@ -154,7 +154,8 @@ mod tests {
         let bulks = words.iter().map(|w| format!("${}\r\n{w}\r\n", w.len()));
         let bytes: Vec<u8> = bulks.fold(head, |all, bulk| all + &bulk).into();
         let ready = Ready::new(&bytes).unwrap();
-        if words[0] == "CLIENT" { Muting::mode(Args::new(&ready, &bytes)) } else { None }
+        let (bytes, written) = written(|sink| ready.write(sink)).unwrap();
+        if words[0] == "CLIENT" { Muting::mode(Args::new(&bytes, written)) } else { None }
     }
 
     fn muted(commands: &[&str]) -> Vec<bool> {

@@ -9,7 +9,9 @@ use super::{status, text};
 use crate::abi::*;
 use crate::asynch::handle::Ac;
 use crate::asynch::{self, Callback};
-use crate::resp::write::{Argv, Command, Ready};
+use crate::context::write_argv;
+use crate::resp::format::Invalid;
+use crate::resp::write::{Ready, Sink, Written};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn redisAsyncConnectWithOptions(
@@ -162,10 +164,7 @@ pub unsafe extern "C" fn redisAsyncCommandArgv(
     argvlen: *const usize,
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
-    unsafe {
-        let Some(command) = Argv::new(argc, argv, argvlen) else { return REDIS_ERR };
-        submit(ac, fn_, privdata, &command)
-    }
+    unsafe { submit(ac, fn_, privdata, |sink| write_argv(argc, argv, argvlen, sink)) }
 }
 
 #[unsafe(no_mangle)]
@@ -179,7 +178,7 @@ pub unsafe extern "C" fn redisAsyncFormattedCommand(
     // SAFETY: the caller's promise, see async.h.
     unsafe {
         let Some(command) = Ready::new(text(cmd, len)) else { return REDIS_ERR };
-        submit(ac, fn_, privdata, &command)
+        submit(ac, fn_, privdata, |sink| Ok(command.write(sink)?))
     }
 }
 
@@ -189,10 +188,10 @@ pub(super) unsafe fn submit(
     ac: *mut redisAsyncContext,
     f: Option<redisCallbackFn>,
     privdata: *mut c_void,
-    command: &impl Command,
+    write: impl FnOnce(&mut Sink<'_>) -> Result<Written, Invalid>,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { on(ac, |ac| asynch::submit(ac, Callback { f, privdata }, command)) }
+    unsafe { on(ac, |ac| asynch::submit(ac, Callback { f, privdata }, write)) }
 }
 
 /// Calls `f` with the context, as a status. NULL is REDIS_ERR.

@@ -11,7 +11,7 @@ use crate::context;
 use crate::ctx::{Ctx, Failed};
 use crate::resp::read::Reader;
 use crate::resp::reply;
-use crate::resp::write::{Argv, Command};
+use crate::resp::write::{Argv, Block};
 use crate::sds::Sds;
 
 #[unsafe(no_mangle)]
@@ -35,10 +35,11 @@ pub unsafe extern "C" fn redisFormatCommandArgv(
     // SAFETY: the caller's promise, see hiredis.h.
     unsafe {
         let Some(target) = target.as_mut() else { return -1 };
-        let Some(command) = Argv::new(argc, argv, argvlen) else { return -1 };
-        let Ok(bytes) = command.to_block() else { return -1 };
+        let Ok((bytes, len)) = Block::with(|sink| context::write_argv(argc, argv, argvlen, sink)) else {
+            return -1;
+        };
         *target = bytes;
-        command.size() as c_longlong
+        len as c_longlong
     }
 }
 

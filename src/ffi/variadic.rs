@@ -11,11 +11,12 @@ use core::ptr;
 use super::asynch::submit;
 use super::hiredis::on;
 use super::sds::give;
-use crate::abi::{REDIS_ERR, redisAsyncContext, redisCallbackFn, redisContext, sds};
+use crate::abi::{redisAsyncContext, redisCallbackFn, redisContext, sds};
 use crate::args::Args;
+use crate::context::write_format;
 use crate::ctx::Ctx;
-use crate::resp::format::{Formatted, Invalid};
-use crate::resp::write::Command;
+use crate::resp::format::Invalid;
+use crate::resp::write::Block;
 
 /// `struct hirs_args` of variadic.c.
 #[repr(C)]
@@ -186,19 +187,14 @@ unsafe extern "C" fn hirs_format_args(
     // SAFETY: the caller's promise, see hiredis.h.
     unsafe {
         let Some(target) = target.as_mut() else { return -1 };
-        if format.is_null() {
-            return -1;
-        }
-        let mut command = Formatted::new();
-        match command.read(CStr::from_ptr(format), &mut Taken(args)) {
-            Ok(()) => {}
+        let (bytes, len) = match Block::with(|sink| write_format(format, &mut Taken(args), sink)) {
+            Ok(made) => made,
             Err(Invalid::Format) => return -2,
             Err(_) => return -1,
-        }
-        let Ok(len) = c_int::try_from(command.size()) else { return -1 };
-        let Ok(bytes) = command.to_block() else { return -1 };
+        };
         *target = bytes;
-        len
+        // write_format makes nothing longer.
+        len as c_int
     }
 }
 
@@ -245,14 +241,5 @@ unsafe extern "C" fn hirs_async_command_args(
     args: *mut hirs_args,
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
-    unsafe {
-        if format.is_null() {
-            return REDIS_ERR;
-        }
-        let mut command = Formatted::new();
-        if command.read(CStr::from_ptr(format), &mut Taken(args)).is_err() {
-            return REDIS_ERR;
-        }
-        submit(ac, fn_, privdata, &command)
-    }
+    unsafe { submit(ac, fn_, privdata, |sink| write_format(format, &mut Taken(args), sink)) }
 }

@@ -1,23 +1,20 @@
 //! `"SET key:%d %b"`: commands from a format string and its arguments.
 //!
 //! Spaces separate arguments; `%s`, `%b`, `%%` and the number conversions of printf
-//! put something into one. The format is read once: it becomes a list of pieces,
-//! each either bytes that lie somewhere or a number, with its length. So the command
-//! knows its size before anything is written, and no piece is copied twice.
+//! put something into one. The format is read once, and what it says is written at once:
+//! an argument gets the header that its first part asks for, and a better one if more
+//! parts follow. Most arguments have one part.
 
 use core::ffi::{CStr, c_char, c_int};
-use core::mem::MaybeUninit;
-use core::slice;
 
 use bytes::BufMut;
 use bytes::buf::UninitSlice;
 use libc::strlen;
 
-use crate::alloc::{Buf, OutOfMemory};
+use crate::alloc::OutOfMemory;
 use crate::args::{Args, Number};
 use crate::decimal;
-use crate::resp::write::{Command, bulk_size, header};
-use crate::room::Room;
+use crate::resp::write::{Sink, Written, header};
 
 /// Why there is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +23,12 @@ pub(crate) enum Invalid {
     Format,
     /// NULL for a `%s`, or for a `%b` that is not empty.
     Null,
-    /// Too long to count, or no memory for the list of pieces.
+    /// The arguments are not a vector, or more than can be counted.
+    Size,
+    /// There is no room to write it.
     Memory,
+    /// The connection does not take it now.
+    Refused,
 }
 
 impl From<OutOfMemory> for Invalid {
@@ -36,283 +37,222 @@ impl From<OutOfMemory> for Invalid {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Piece {
-    what: What,
-    len: usize,
-    /// An argument begins here.
-    first: bool,
-}
-
-#[derive(Clone, Copy)]
-enum What {
-    Bytes(*const u8),
-    /// A number as plain decimal digits.
-    Plain {
-        negative: bool,
-        digits: u64,
-    },
-    /// A number by a conversion of the C library: its text in the format and that one's
-    /// length.
-    Printed(*const u8, usize, Number),
-}
-
-/// Pieces that need no memory of their own; a command seldom has more.
-const INLINE: usize = 16;
 /// The longest conversion that is understood, without its NUL.
 const SPEC_MAX: usize = 62;
+/// `*<argc>` of a command with less than ten arguments.
+const SHORT_HEADER: usize = 4;
+/// Room for any header, the line end after an argument, and a NUL.
+const AROUND: usize = 26;
 
-/// A command, measured.
-pub(crate) struct Formatted {
-    inline: [MaybeUninit<Piece>; INLINE],
-    /// All pieces, once there are more than INLINE.
-    heap: Buf<Piece>,
-    /// Pieces there are.
-    filled: usize,
-    argc: usize,
-    size: usize,
+/// The argument that is being written.
+struct Open {
+    /// Where its header is.
+    at: usize,
+    /// The length that the header tells.
+    told: usize,
+    len: usize,
 }
 
-impl Formatted {
-    /// An empty one, to be read into: it is too large to be handed around.
-    #[inline(always)]
-    pub(crate) const fn new() -> Formatted {
-        Formatted {
-            inline: [const { MaybeUninit::uninit() }; INLINE],
-            heap: Buf::new(),
-            filled: 0,
-            argc: 0,
-            size: 0,
-        }
-    }
-
-    /// Reads `format`, taking its arguments from `args`.
-    ///
-    /// # Safety
-    /// `args` are what the format asks for, and live while the command is in use, as
-    /// `format` does.
-    pub(crate) unsafe fn read(&mut self, format: &CStr, args: &mut impl Args) -> Result<(), Invalid> {
-        let (mut argc, mut size) = (0usize, 0usize);
-        // The argument being read, if one is, and its length.
-        let (mut open, mut open_len) = (false, 0usize);
-        let mut rest = format.to_bytes();
-        loop {
-            let (what, len, used) = match rest.first() {
-                Some(b' ') | None => {
-                    if open {
-                        argc += 1;
-                        size =
-                            bulk_size(open_len).and_then(|n| n.checked_add(size)).ok_or(Invalid::Memory)?;
-                        (open, open_len) = (false, 0);
+/// Writes the command that `format` says, with `args`.
+///
+/// # Safety
+/// `args` are what the format asks for.
+pub(crate) unsafe fn write(
+    format: &CStr,
+    args: &mut impl Args,
+    sink: &mut Sink<'_>,
+) -> Result<Written, Invalid> {
+    sink.ensure(SHORT_HEADER + AROUND)?;
+    sink.advance(SHORT_HEADER);
+    let (mut count, mut name) = (0, (0, 0));
+    let mut open: Option<Open> = None;
+    let mut rest = format.to_bytes();
+    loop {
+        let used = match rest.first() {
+            Some(b' ') | None => {
+                if let Some(open) = open.take() {
+                    let (start, len) = close(sink, open)?;
+                    if count == 0 {
+                        name = (start, len);
                     }
-                    if rest.is_empty() {
-                        break;
-                    }
-                    rest = rest.get(1..).unwrap_or_default();
-                    continue;
+                    count += 1;
                 }
-                // SAFETY: the caller's promise.
-                Some(b'%') => unsafe { conversion(rest, args) }?,
-                Some(_) => {
-                    let len = rest.iter().take_while(|b| !matches!(b, b' ' | b'%')).count();
-                    (What::Bytes(rest.as_ptr()), len, len)
+                if rest.is_empty() {
+                    break;
                 }
-            };
-            self.add(Piece { what, len, first: !open })?;
-            open = true;
-            open_len = open_len.checked_add(len).ok_or(Invalid::Memory)?;
-            rest = rest.get(used..).unwrap_or_default();
-        }
-        self.argc = argc;
-        self.size = size.checked_add(header(argc)).ok_or(Invalid::Memory)?;
-        // Formats come with functions that return an int.
-        if self.size > c_int::MAX as usize {
-            return Err(Invalid::Memory);
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn add(&mut self, piece: Piece) -> Result<(), Invalid> {
-        match self.inline.get_mut(self.filled) {
-            Some(slot) => {
-                slot.write(piece);
+                1
             }
-            None => self.add_to_heap(piece)?,
-        }
-        self.filled += 1;
-        Ok(())
-    }
-
-    /// Adds a piece to the heap, where the others go first.
-    #[cold]
-    fn add_to_heap(&mut self, piece: Piece) -> Result<(), OutOfMemory> {
-        if self.heap.len() == 0 {
-            self.heap.reserve(2 * INLINE)?;
-            for slot in &self.inline {
-                // SAFETY: every slot is written by the time one more is needed.
-                self.heap.push(unsafe { slot.assume_init() })?;
+            // SAFETY: the caller's promise.
+            Some(b'%') => unsafe { conversion(rest, args, sink, &mut open) }?,
+            Some(_) => {
+                let len = rest.iter().take_while(|b| !matches!(b, b' ' | b'%')).count();
+                // SAFETY: part of the format.
+                unsafe { put_bytes(sink, &mut open, rest.as_ptr(), len) }?;
+                len
             }
-        }
-        self.heap.push(piece)
+        };
+        rest = rest.get(used..).unwrap_or_default();
     }
-
-    #[inline]
-    fn pieces(&self) -> &[Piece] {
-        if self.filled > INLINE {
-            return self.heap.as_slice();
-        }
-        // SAFETY: the first `filled` slots are written.
-        unsafe { slice::from_raw_parts(self.inline.as_ptr().cast(), self.filled) }
+    let more = header(count) - SHORT_HEADER;
+    if more > 0 {
+        sink.ensure(more)?;
+        sink.shift(SHORT_HEADER, more.cast_signed());
+        name.0 += more;
     }
-
-    /// The pieces of each argument.
-    fn args(&self) -> impl Iterator<Item = &[Piece]> {
-        let mut rest = self.pieces();
-        core::iter::from_fn(move || {
-            let (_, more) = rest.split_first()?;
-            let len = 1 + more.iter().take_while(|piece| !piece.first).count();
-            let arg = rest.get(..len)?;
-            rest = rest.get(len..)?;
-            Some(arg)
-        })
-    }
+    sink.written(0).put_header(b'*', count);
+    Ok(Written { count, name })
 }
 
-fn total(arg: &[Piece]) -> usize {
-    // Did not overflow when it was read.
-    arg.iter().fold(0, |len: usize, piece| len.wrapping_add(piece.len))
+/// Makes room for a part of so many bytes, and begins an argument with it if none is open.
+#[inline]
+fn begin(sink: &mut Sink<'_>, open: &mut Option<Open>, len: usize) -> Result<(), Invalid> {
+    // Formats come with functions that return an int.
+    if len > (c_int::MAX as usize).saturating_sub(sink.len() + AROUND) {
+        return Err(Invalid::Size);
+    }
+    sink.ensure(len + AROUND)?;
+    match open {
+        Some(open) => open.len += len,
+        None => {
+            *open = Some(Open { at: sink.len(), told: len, len });
+            let mut out = sink.rest();
+            out.put_header(b'$', len);
+            let written = out.written();
+            sink.advance(written);
+        }
+    }
+    Ok(())
 }
 
-impl Command for Formatted {
-    fn size(&self) -> usize {
-        self.size
-    }
-
-    fn put(&self, mut out: Room<'_>) -> usize {
-        out.put_header(b'*', self.argc);
-        for arg in self.args() {
-            // SAFETY: the promise made to `read`.
-            unsafe {
-                if let [Piece { what: What::Bytes(text), len, .. }] = *arg {
-                    out.put_bulks([(text, len)].into_iter());
-                } else {
-                    out.put_header(b'$', total(arg));
-                    arg.iter().for_each(|piece| put_piece(&mut out, piece));
-                    out.put(*b"\r\n");
-                }
-            }
+/// Ends an argument; gives where its text is, and how long.
+#[inline]
+fn close(sink: &mut Sink<'_>, open: Open) -> Result<(usize, usize), Invalid> {
+    // What `begin` made room for is used up only by further parts.
+    if open.len != open.told {
+        sink.ensure(AROUND)?;
+        let (from, to) = (header(open.told), header(open.len));
+        if from != to {
+            sink.shift(open.at + from, to.cast_signed() - from.cast_signed());
         }
-        out.written()
+        sink.written(open.at).put_header(b'$', open.len);
     }
-
-    fn count(&self) -> usize {
-        self.argc
-    }
-
-    fn first_len(&self) -> Option<usize> {
-        self.args().next().map(total)
-    }
-
-    fn each_len(&self, f: &mut dyn FnMut(usize)) {
-        self.args().map(total).for_each(f);
-    }
+    sink.rest().put(*b"\r\n");
+    sink.advance(2);
+    Ok((open.at + header(open.len), open.len))
 }
 
 /// # Safety
-/// The piece is of a command that may be written.
-unsafe fn put_piece(out: &mut Room<'_>, piece: &Piece) {
+/// `len` bytes at `text` are readable; NULL is fine when there are none.
+#[inline]
+unsafe fn put_bytes(
+    sink: &mut Sink<'_>,
+    open: &mut Option<Open>,
+    text: *const u8,
+    len: usize,
+) -> Result<(), Invalid> {
+    begin(sink, open, len)?;
     // SAFETY: the caller's promise.
+    unsafe { sink.rest().put_text(text, len) };
+    sink.advance(len);
+    Ok(())
+}
+
+/// A number as sign and digits, of which there are `least` at least, with the sign.
+#[inline]
+fn put_number(
+    sink: &mut Sink<'_>,
+    open: &mut Option<Open>,
+    negative: bool,
+    digits: u64,
+    least: usize,
+) -> Result<(), Invalid> {
+    let sign = usize::from(negative);
+    let len = (decimal::len(digits) + sign).max(least);
+    begin(sink, open, len)?;
+    let mut out = sink.rest();
+    if negative {
+        out.put(*b"-");
+    }
+    out.put_digits(digits, len - sign);
+    sink.advance(len);
+    Ok(())
+}
+
+/// Writes what the conversion at the start of `text` says; gives the bytes that it takes
+/// in the format.
+///
+/// # Safety
+/// As for `write`.
+#[inline]
+unsafe fn conversion(
+    text: &[u8],
+    args: &mut impl Args,
+    sink: &mut Sink<'_>,
+    open: &mut Option<Open>,
+) -> Result<usize, Invalid> {
+    // SAFETY: the caller's promise, and C strings where the format says so.
     unsafe {
-        match piece.what {
-            What::Bytes(text) => out.put_text(text, piece.len),
-            What::Plain { negative, digits } => {
-                if negative {
-                    out.put(*b"-");
-                }
-                out.put_digits(digits, piece.len - usize::from(negative));
+        match text.get(1) {
+            // A percent sign at the very end stands for itself.
+            None | Some(b'%') => {
+                put_bytes(sink, open, text.as_ptr(), 1)?;
+                Ok(text.len().min(2))
             }
-            What::Printed(text, spec, number) => {
-                // The NUL that the C library adds is overwritten by CR LF.
-                print(slice::from_raw_parts(text, spec), spec, number, out.chunk_mut());
-                out.advance_mut(piece.len);
+            Some(b's') => {
+                let s = args.pointer();
+                if s.is_null() {
+                    return Err(Invalid::Null);
+                }
+                put_bytes(sink, open, s.cast(), strlen(s))?;
+                Ok(2)
+            }
+            Some(b'b') => {
+                let s: *const c_char = args.pointer();
+                let len = args.size();
+                if s.is_null() && len > 0 {
+                    return Err(Invalid::Null);
+                }
+                put_bytes(sink, open, s.cast(), len)?;
+                Ok(2)
+            }
+            Some(_) => {
+                let spec = Spec::read(text).ok_or(Invalid::Format)?;
+                match spec.plain(args) {
+                    Ok((negative, digits)) => put_number(sink, open, negative, digits, spec.zeros)?,
+                    Err(number) => put_printed(sink, open, text, spec.len, number)?,
+                }
+                Ok(spec.len)
             }
         }
     }
 }
 
-/// Reads the conversion at the start of `text`; gives what it stands for, its length, and
-/// the bytes that it takes in the format.
-///
-/// # Safety
-/// As for `read`.
-#[inline]
-unsafe fn conversion(text: &[u8], args: &mut impl Args) -> Result<(What, usize, usize), Invalid> {
-    match text.get(1) {
-        // A percent sign at the very end stands for itself.
-        None | Some(b'%') => Ok((What::Bytes(text.as_ptr()), 1, text.len().min(2))),
-        Some(b's') => {
-            let s = args.pointer();
-            if s.is_null() {
-                return Err(Invalid::Null);
-            }
-            // SAFETY: a C string, says the format.
-            Ok((What::Bytes(s.cast()), unsafe { strlen(s) }, 2))
-        }
-        Some(b'b') => {
-            let s: *const c_char = args.pointer();
-            let len = args.size();
-            if s.is_null() && len > 0 {
-                return Err(Invalid::Null);
-            }
-            Ok((What::Bytes(s.cast()), len, 2))
-        }
-        Some(b'd' | b'i') => {
-            let value = args.int();
-            Ok(plain(value < 0, value.unsigned_abs().into(), 2))
-        }
-        Some(_) => {
-            let spec = Spec::read(text).ok_or(Invalid::Format)?;
-            match spec.plain(args) {
-                Ok((negative, digits)) => Ok(plain(negative, digits, spec.len)),
-                Err(number) => {
-                    // SAFETY: the conversion and the type of its number belong together.
-                    let (what, len) = unsafe { printed(text, spec.len, number) }?;
-                    Ok((what, len, spec.len))
-                }
-            }
-        }
-    }
-}
-
-/// A number as plain digits, its length, and what it takes in the format.
-#[inline]
-fn plain(negative: bool, digits: u64, used: usize) -> (What, usize, usize) {
-    (What::Plain { negative, digits }, decimal::len(digits) + usize::from(negative), used)
-}
-
-/// A piece for the C library to print, and its length.
-///
-/// # Safety
-/// As for `print`.
-#[cold]
-unsafe fn printed(text: &[u8], spec: usize, number: Number) -> Result<(What, usize), Invalid> {
-    // SAFETY: the caller's promise.
-    let len = unsafe { print(text, spec, number, UninitSlice::new(&mut [])) }.ok_or(Invalid::Format)?;
-    Ok((What::Printed(text.as_ptr(), spec, number), len))
-}
-
-/// Prints `number` by the conversion that the first `len` bytes of `text` are.
+/// A number as the C library prints it, by the conversion that the first `spec` bytes of
+/// `text` are.
 ///
 /// # Safety
 /// The conversion is for a number of this type.
-#[inline(never)]
-unsafe fn print(text: &[u8], len: usize, number: Number, out: &mut UninitSlice) -> Option<usize> {
-    let mut spec = [0u8; SPEC_MAX + 1];
-    spec.get_mut(..len)?.copy_from_slice(text.get(..len)?);
-    let spec = CStr::from_bytes_until_nul(&spec).ok()?;
-    // SAFETY: the caller's promise.
-    unsafe { number.print(spec, out) }
+#[cold]
+unsafe fn put_printed(
+    sink: &mut Sink<'_>,
+    open: &mut Option<Open>,
+    text: &[u8],
+    spec: usize,
+    number: Number,
+) -> Result<(), Invalid> {
+    let mut copy = [0u8; SPEC_MAX + 1];
+    for (to, from) in copy.iter_mut().zip(text.iter().take(spec.min(SPEC_MAX))) {
+        *to = *from;
+    }
+    let spec = CStr::from_bytes_until_nul(&copy).map_err(|_| Invalid::Format)?;
+    // SAFETY: the caller's promise, both times.
+    let len = unsafe { number.print(spec, UninitSlice::new(&mut [])) }.ok_or(Invalid::Format)?;
+    begin(sink, open, len)?;
+    // There is room for the NUL that the C library adds.
+    // SAFETY: as above.
+    unsafe { number.print(spec, sink.rest().chunk_mut()) };
+    sink.advance(len);
+    Ok(())
 }
 
 /// The C type that a conversion consumes, before promotion.
@@ -331,8 +271,10 @@ struct Spec {
     len: usize,
     width: Width,
     letter: u8,
-    /// No flags, width or precision.
-    bare: bool,
+    /// Nothing but zeros to fill up with, or nothing at all.
+    simple: bool,
+    /// Characters that zeros fill up to.
+    zeros: usize,
 }
 
 impl Spec {
@@ -341,12 +283,17 @@ impl Spec {
         let skip = |from: usize, set: fn(&u8) -> bool| {
             from + text.get(from..).unwrap_or_default().iter().take_while(|b| set(b)).count()
         };
-        let mut at = skip(1, |b| b"#0-+ ".contains(b));
-        at = skip(at, u8::is_ascii_digit);
+        let flags = skip(1, |b| b"#0-+ ".contains(b));
+        let mut at = skip(flags, u8::is_ascii_digit);
+        let digits = text.get(flags..at).unwrap_or_default();
+        let mut simple = at == 1 || text.get(1..flags) == Some(b"0");
         if text.get(at) == Some(&b'.') {
+            simple = false;
             at = skip(at + 1, u8::is_ascii_digit);
         }
-        let bare = at == 1;
+        // A width of more digits than these is left to the C library.
+        simple = simple && digits.len() <= 4;
+        let zeros = if simple { digits.iter().fold(0, |n, d| n * 10 + usize::from(d - b'0')) } else { 0 };
         let width = match (text.get(at), text.get(at + 1)) {
             (Some(b'h'), Some(b'h')) => Width::Char,
             (Some(b'h'), _) => Width::Short,
@@ -365,7 +312,7 @@ impl Spec {
             b'e' | b'E' | b'f' | b'F' | b'g' | b'G' | b'a' | b'A' if width == Width::Int => Width::Double,
             _ => return None,
         };
-        (at < SPEC_MAX).then_some(Spec { len: at + 1, width, letter, bare })
+        (at < SPEC_MAX).then_some(Spec { len: at + 1, width, letter, simple, zeros })
     }
 
     /// Takes the number. The plain decimal ones come as sign and digits, others are for
@@ -378,7 +325,7 @@ impl Spec {
             Width::Double => Number::Double(args.double()),
         };
         let signed = matches!(self.letter, b'd' | b'i');
-        if !self.bare || !(signed || self.letter == b'u') {
+        if !self.simple || !(signed || self.letter == b'u') {
             return Err(number);
         }
         let value = match (number, self.width) {
@@ -425,17 +372,18 @@ impl Spec {
 mod tests {
     use super::*;
     use crate::args::tests::{Arg, List};
+    use crate::resp::write::tests::written;
 
     /// The command as text, with `|` for CR LF.
     fn format(text: &CStr, args: &[Arg]) -> Result<String, Invalid> {
-        let mut command = Formatted::new();
         // SAFETY: the list checks that the arguments are what the format asks for.
-        unsafe { command.read(text, &mut List::new(args)) }?;
-        let mut memory = vec![0; command.size()];
-        // SAFETY: all of `memory`, which outlives the Room.
-        let written = command.put(unsafe { Room::new(memory.as_mut_ptr(), memory.len()) });
-        assert_eq!(written, command.size());
-        Ok(String::from_utf8(memory).unwrap().replace("\r\n", "|"))
+        let (bytes, info) = written(|sink| unsafe { write(text, &mut List::new(args), sink) })?;
+        if info.count > 0 {
+            let name = crate::resp::write::Args::new(&bytes, info).name().unwrap();
+            let line = format!("${}\r\n", name.len());
+            assert!(bytes[header(info.count)..].starts_with(line.as_bytes()));
+        }
+        Ok(String::from_utf8(bytes).unwrap().replace("\r\n", "|"))
     }
 
     #[test]
@@ -459,6 +407,27 @@ mod tests {
         assert_eq!(format(c"%d:%lu:%.2f", &args).unwrap(), "*1|$10|-7:40:1.50|");
         let args = [number(Number::Int(-1)), number(Number::Int(300)), number(Number::Int(-1))];
         assert_eq!(format(c"%u %hhd %04x", &args).unwrap(), "*3|$10|4294967295|$2|44|$8|ffffffff|");
+    }
+
+    #[test]
+    fn zeros_fill_up_as_in_c() {
+        let int = |n| [Arg::Number(Number::Int(n))];
+        assert_eq!(format(c"%05d", &int(42)).unwrap(), "*1|$5|00042|");
+        assert_eq!(format(c"%05d", &int(-42)).unwrap(), "*1|$5|-0042|");
+        assert_eq!(format(c"%03u", &int(123_456)).unwrap(), "*1|$6|123456|");
+        assert_eq!(format(c"%5d", &int(42)).unwrap(), "*1|$5|   42|");
+        assert_eq!(format(c"%0d", &int(0)).unwrap(), "*1|$1|0|");
+    }
+
+    #[test]
+    fn headers_follow_lengths() {
+        let text = |s| Arg::Text(Some(s));
+        let long = c"0123456789012345678901234567890123456789012345678901234567890123456789";
+        let want =
+            format!("*3|$1|a|$9|{}|$141|{}x{}|", "ab%cdefgh", long.to_str().unwrap(), long.to_str().unwrap());
+        let args = [text(c"ab"), text(c"cdefgh"), text(long), text(long)];
+        assert_eq!(format(c"a %s%%%s %sx%s", &args).unwrap(), want);
+        assert_eq!(format(c"%s%s", &[text(c"123456789"), text(c"0")]).unwrap(), "*1|$10|1234567890|");
     }
 
     #[test]

@@ -62,17 +62,17 @@ pub(crate) fn int_line(bytes: &[u8]) -> Int {
     let negative = bytes.first() == Some(&b'-');
     let start = usize::from(negative);
     let mut value: u64 = 0;
-    let mut at = start;
-    while let Some(byte) = bytes.get(at) {
+    let mut digits = 0;
+    // One digit more than any number has: it wraps, but then it is bad anyway.
+    for byte in bytes.get(start..).unwrap_or_default().iter().take(20) {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             break;
         }
-        // Wraps only for numbers that are too long, which the count tells.
         value = value.wrapping_mul(10).wrapping_add(digit.into());
-        at += 1;
+        digits += 1;
     }
-    let digits = at - start;
+    let at = start + digits;
     if digits > 19 || (digits > 1 && bytes.get(start) == Some(&b'0')) {
         return Int::Bad;
     }

@@ -1,10 +1,12 @@
 //! Writes commands: `*<argc>`, then `$<length>` and the bytes of each argument.
 //!
-//! A command knows its exact length before the first byte is written, so that its
-//! place can be reserved and the writing itself cannot fail. And it knows where its
-//! arguments will lie, so that nobody has to parse what was just written.
+//! A command goes straight to where it is sent from. `Sink` is the room there, which its
+//! owner makes larger when it is used up; what was written becomes part of the output only
+//! when all is well. Whoever writes tells what came out, so that nobody has to parse it.
 
 use core::ffi::{c_char, c_int};
+use core::ptr;
+use core::slice;
 
 use bytes::BufMut;
 use libc::strlen;
@@ -15,46 +17,142 @@ use crate::resp::{Int, int_line};
 use crate::room::Room;
 use crate::sds::Sds;
 
-/// Something that can be sent.
-pub(crate) trait Command {
-    /// Bytes that `put` writes.
-    fn size(&self) -> usize;
+/// Who owns the memory that a command is written to.
+pub(crate) trait Owner {
+    /// Makes room for `need` bytes in all, of which the first `len` are written. Gives where
+    /// they are now, and how much room there is.
+    fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory>;
+}
 
-    /// Writes the command; `out` has room for it. Gives how many bytes that were.
-    fn put(&self, out: Room<'_>) -> usize;
+/// Memory that a command is being written to.
+pub(crate) struct Sink<'a> {
+    start: *mut u8,
+    len: usize,
+    room: usize,
+    owner: &'a mut dyn Owner,
+}
 
-    /// How many arguments there are, the command's name included.
-    fn count(&self) -> usize;
+impl<'a> Sink<'a> {
+    /// # Safety
+    /// `room` bytes at `start` may be written; they and what the owner gives are nobody
+    /// else's while the Sink lives.
+    #[inline]
+    pub(crate) unsafe fn new(start: *mut u8, room: usize, owner: &'a mut dyn Owner) -> Sink<'a> {
+        Sink { start, len: 0, room, owner }
+    }
 
-    /// The length of the first argument.
-    fn first_len(&self) -> Option<usize>;
+    /// How much is written.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
 
-    /// Gives the lengths of the arguments, in order.
-    fn each_len(&self, f: &mut dyn FnMut(usize));
+    /// What is written.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.len == 0 {
+            return &[];
+        }
+        // SAFETY: that many bytes are written, and nobody else changes them.
+        unsafe { slice::from_raw_parts(self.start, self.len) }
+    }
 
-    /// The command in a block of its own, with a NUL after it.
-    fn to_block(&self) -> Result<*mut c_char, OutOfMemory> {
-        let size = self.size();
-        let block = alloc::malloc(size.checked_add(1).ok_or(OutOfMemory)?).cast::<u8>();
+    /// Makes sure that `more` bytes can be written.
+    #[inline]
+    pub(crate) fn ensure(&mut self, more: usize) -> Result<(), OutOfMemory> {
+        if self.room - self.len >= more { Ok(()) } else { self.grow(more) }
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) -> Result<(), OutOfMemory> {
+        let need = self.len.checked_add(more).ok_or(OutOfMemory)?;
+        (self.start, self.room) = self.owner.grow(self.len, need)?;
+        Ok(())
+    }
+
+    /// The rest of the room.
+    #[inline]
+    pub(crate) fn rest(&mut self) -> Room<'_> {
+        // SAFETY: the room is the Sink's own.
+        unsafe { Room::new(self.start.add(self.len), self.room - self.len) }
+    }
+
+    /// Takes `n` bytes that were written to the rest.
+    #[inline]
+    pub(crate) fn advance(&mut self, n: usize) {
+        self.len = self.len.saturating_add(n).min(self.room);
+    }
+
+    /// Moves what is written from `from` on by so many bytes, for which there is room.
+    pub(crate) fn shift(&mut self, from: usize, by: isize) {
+        let to = from.wrapping_add_signed(by);
+        if from > self.len || to > self.room - (self.len - from) {
+            return;
+        }
+        // SAFETY: both ranges are inside the room.
+        unsafe { ptr::copy(self.start.add(from), self.start.add(to), self.len - from) };
+        self.len = self.len.wrapping_add_signed(by);
+    }
+
+    /// The room from `at` to the end of what is written.
+    #[inline]
+    pub(crate) fn written(&mut self, at: usize) -> Room<'_> {
+        let at = at.min(self.len);
+        // SAFETY: inside the room.
+        unsafe { Room::new(self.start.add(at), self.len - at) }
+    }
+}
+
+/// A block of its own, for a command that is not sent from here.
+pub(crate) struct Block(*mut u8);
+
+impl Block {
+    /// A command that `write` writes, in a block that ends in a NUL; and its length.
+    pub(crate) fn with<E: From<OutOfMemory>>(
+        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, E>,
+    ) -> Result<(*mut c_char, usize), E> {
+        let mut block = Block(ptr::null_mut());
+        // SAFETY: no room at all yet.
+        let mut sink = unsafe { Sink::new(ptr::null_mut(), 0, &mut block) };
+        let done = write(&mut sink).and_then(|_| Ok(sink.ensure(1)?));
+        let (start, len) = (sink.start, sink.len);
+        match done {
+            Ok(()) => {
+                // SAFETY: there is room for one byte more.
+                unsafe { start.add(len).write(0) };
+                Ok((start.cast(), len))
+            }
+            Err(e) => {
+                // SAFETY: NULL, or a block that nobody knows yet.
+                unsafe { alloc::free(block.0.cast()) };
+                Err(e)
+            }
+        }
+    }
+}
+
+impl Owner for Block {
+    fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
+        // Enough for most commands at once.
+        let room = need.max(len.saturating_mul(2)).max(96);
+        let room = room.checked_add(1).ok_or(OutOfMemory)?;
+        // SAFETY: the block of its own.
+        let block = match self.0.is_null() {
+            true => alloc::malloc(room),
+            false => unsafe { alloc::realloc(self.0.cast(), room) },
+        }
+        .cast::<u8>();
         if block.is_null() {
             return Err(OutOfMemory);
         }
-        // SAFETY: the block has room for the command and the NUL.
-        unsafe {
-            let written = self.put(Room::new(block, size));
-            block.add(written).write(0);
-        }
-        Ok(block.cast())
+        self.0 = block;
+        Ok((block, room))
     }
+}
 
-    /// The command as a string.
-    fn to_sds(&self) -> Result<Sds, OutOfMemory> {
-        let text = Sds::with_capacity(self.size())?;
-        // SAFETY: that much room was asked for.
-        let written = self.put(unsafe { Room::new(text.tail(), self.size()) });
-        text.set_len(written);
-        Ok(text)
-    }
+/// What came out: how many arguments, and where the first one is.
+#[derive(Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) count: usize,
+    pub(crate) name: (usize, usize),
 }
 
 /// An argument vector as C passes it, measured.
@@ -72,6 +170,7 @@ impl Argv {
     /// # Safety
     /// As for redisCommandArgv: `argc` pointers at `argv`, and, unless `argvlen` is
     /// NULL, `argc` lengths, all readable while the result is in use.
+    #[inline]
     pub(crate) unsafe fn new(argc: c_int, argv: *const *const c_char, argvlen: *const usize) -> Option<Argv> {
         let argc = usize::try_from(argc).ok()?;
         if argv.is_null() && argc > 0 {
@@ -103,7 +202,7 @@ impl Argv {
             if text.is_null() && len > 0 {
                 return None;
             }
-            size = size.checked_add(bulk_size(len)?)?;
+            size = size.checked_add(len.checked_add(header(len) + 2)?)?;
         }
         Some(size)
     }
@@ -134,83 +233,80 @@ impl Argv {
         // SAFETY: below `argc`.
         (0..self.argc).map(|i| unsafe { self.arg(i) })
     }
-}
 
-impl Command for Argv {
-    fn size(&self) -> usize {
+    /// Bytes of the command.
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    fn put(&self, mut out: Room<'_>) -> usize {
+    #[inline]
+    pub(crate) fn write(&self, sink: &mut Sink<'_>) -> Result<Written, OutOfMemory> {
+        sink.ensure(self.size)?;
+        let mut out = sink.rest();
         out.put_header(b'*', self.argc);
         // SAFETY: the promise made to `new`.
         unsafe { out.put_bulks(self.args().map(|(text, len)| (text.cast(), len))) };
-        out.written()
+        let written = out.written();
+        sink.advance(written);
+        let len = self.args().next().map_or(0, |(_, len)| len);
+        Ok(Written { count: self.argc, name: (header(self.argc) + header(len), len) })
     }
 
-    fn count(&self) -> usize {
-        self.argc
-    }
-
-    #[inline]
-    fn first_len(&self) -> Option<usize> {
-        self.args().next().map(|(_, len)| len)
-    }
-
-    fn each_len(&self, f: &mut dyn FnMut(usize)) {
-        self.args().for_each(|(_, len)| f(len));
+    /// The command as a string.
+    pub(crate) fn to_sds(&self) -> Result<Sds, OutOfMemory> {
+        struct Fixed;
+        impl Owner for Fixed {
+            fn grow(&mut self, _: usize, _: usize) -> Result<(*mut u8, usize), OutOfMemory> {
+                Err(OutOfMemory)
+            }
+        }
+        let text = Sds::with_capacity(self.size)?;
+        let mut owner = Fixed;
+        // SAFETY: that much room was asked for.
+        let mut sink = unsafe { Sink::new(text.tail(), self.size, &mut owner) };
+        let done = self.write(&mut sink);
+        let len = sink.len();
+        if done.is_err() {
+            text.free();
+            return Err(OutOfMemory);
+        }
+        text.set_len(len);
+        Ok(text)
     }
 }
 
 /// A command that the program encoded itself.
 pub(crate) struct Ready<'a> {
     bytes: &'a [u8],
-    count: usize,
+    written: Written,
 }
 
 impl<'a> Ready<'a> {
     /// Exactly one command of at least one argument, or `None`.
     pub(crate) fn new(bytes: &'a [u8]) -> Option<Ready<'a>> {
         let (count, mut rest) = length_line(b'*', bytes)?;
-        if count == 0 {
-            return None;
-        }
+        let mut name = None;
         for _ in 0..count {
             let (len, text) = length_line(b'$', rest)?;
-            rest = text.get(len..)?.strip_prefix(b"\r\n")?;
+            name = name.or(Some((bytes.len() - text.len(), len)));
+            rest = match text.get(len..)? {
+                [b'\r', b'\n', rest @ ..] => rest,
+                _ => return None,
+            };
         }
-        rest.is_empty().then_some(Ready { bytes, count })
-    }
-}
-
-impl Command for Ready<'_> {
-    fn size(&self) -> usize {
-        self.bytes.len()
+        (rest.is_empty()).then_some(Ready { bytes, written: Written { count, name: name? } })
     }
 
-    fn put(&self, mut out: Room<'_>) -> usize {
-        out.put_slice(self.bytes);
-        out.written()
-    }
-
-    fn count(&self) -> usize {
-        self.count
-    }
-
-    fn first_len(&self) -> Option<usize> {
-        length_line(b'$', first_bulk(self.count, self.bytes)).map(|(len, _)| len)
-    }
-
-    fn each_len(&self, f: &mut dyn FnMut(usize)) {
-        let mut rest = first_bulk(self.count, self.bytes);
-        while let Some((len, text)) = length_line(b'$', rest) {
-            f(len);
-            rest = text.get(len + 2..).unwrap_or_default();
-        }
+    pub(crate) fn write(&self, sink: &mut Sink<'_>) -> Result<Written, OutOfMemory> {
+        sink.ensure(self.bytes.len())?;
+        sink.rest().put_slice(self.bytes);
+        sink.advance(self.bytes.len());
+        Ok(self.written)
     }
 }
 
 /// The number on a line that begins with `mark`, and what follows the line.
+#[inline]
 fn length_line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (first, body) = bytes.split_first()?;
     match int_line(body) {
@@ -219,53 +315,39 @@ fn length_line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// The arguments of a command, where they lie in the bytes that it wrote.
+/// The arguments of a command after its name, where they were written.
 #[derive(Clone, Copy)]
 pub(crate) struct Args<'a> {
-    command: &'a dyn Command,
-    written: &'a [u8],
+    bytes: &'a [u8],
+    written: Written,
 }
 
 impl<'a> Args<'a> {
-    pub(crate) fn new(command: &'a dyn Command, written: &'a [u8]) -> Args<'a> {
-        Args { command, written }
+    pub(crate) fn new(bytes: &'a [u8], written: Written) -> Args<'a> {
+        Args { bytes, written }
     }
 
-    /// Gives each argument after the name to `f`.
+    /// The name.
+    #[inline]
+    pub(crate) fn name(&self) -> Option<&'a [u8]> {
+        let (start, len) = self.written.name;
+        if self.written.count == 0 { None } else { self.bytes.get(start..start.checked_add(len)?) }
+    }
+
+    /// Gives each argument to `f`.
     pub(crate) fn each(&self, f: &mut dyn FnMut(&'a [u8])) {
-        let mut rest = first_bulk(self.command.count(), self.written);
-        let mut is_name = true;
-        self.command.each_len(&mut |len| {
-            let text = rest.get(header(len)..).unwrap_or_default();
+        let (start, len) = self.written.name;
+        let mut rest = self.bytes.get(start + len + 2..).unwrap_or_default();
+        while let Some((len, text)) = length_line(b'$', rest) {
+            f(text.get(..len).unwrap_or_default());
             rest = text.get(len + 2..).unwrap_or_default();
-            if !core::mem::replace(&mut is_name, false) {
-                f(text.get(..len).unwrap_or_default());
-            }
-        });
+        }
     }
 
-    /// How many arguments come after the name.
+    /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.command.count().saturating_sub(1)
+        self.written.count.saturating_sub(1)
     }
-}
-
-/// The name of a command, in the bytes that it wrote.
-#[inline]
-pub(crate) fn name<'a>(command: &impl Command, written: &'a [u8]) -> Option<&'a [u8]> {
-    let len = command.first_len()?;
-    let start = header(command.count()) + header(len);
-    written.get(start..start.checked_add(len)?)
-}
-
-/// What follows the line with the number of arguments.
-fn first_bulk(count: usize, written: &[u8]) -> &[u8] {
-    written.get(header(count)..).unwrap_or_default()
-}
-
-/// Bytes of an argument in a command.
-pub(crate) fn bulk_size(len: usize) -> Option<usize> {
-    len.checked_add(header(len) + 2)
 }
 
 /// Bytes of a line with a type byte and this number.
@@ -275,15 +357,25 @@ pub(crate) fn header(n: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn written(command: &impl Command) -> Vec<u8> {
-        let mut memory = vec![0; command.size()];
-        // SAFETY: all of `memory`, which outlives the Room.
-        let written = command.put(unsafe { Room::new(memory.as_mut_ptr(), memory.len()) });
-        assert_eq!(written, command.size());
-        memory
+    /// What `write` writes, into memory that grows by as little as it may.
+    pub(crate) fn written<E: From<OutOfMemory>>(
+        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, E>,
+    ) -> Result<(Vec<u8>, Written), E> {
+        struct Mean(Vec<u8>);
+        impl Owner for Mean {
+            fn grow(&mut self, _: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
+                self.0.resize(need, 0);
+                Ok((self.0.as_mut_ptr(), need))
+            }
+        }
+        let mut memory = Mean(Vec::new());
+        // SAFETY: no room yet.
+        let mut sink = unsafe { Sink::new(ptr::null_mut(), 0, &mut memory) };
+        let written = write(&mut sink)?;
+        Ok((sink.bytes().to_vec(), written))
     }
 
     #[test]
@@ -298,21 +390,25 @@ mod tests {
         let texts = [c"SET", c"", c"a much longer argument"];
         let argv = texts.map(|t| t.as_ptr());
         // SAFETY: three live C strings.
-        let command = unsafe { Argv::new(3, argv.as_ptr(), core::ptr::null()) }.unwrap();
-        let bytes = written(&command);
+        let command = unsafe { Argv::new(3, argv.as_ptr(), ptr::null()) }.unwrap();
+        let (bytes, info) = written(|sink| command.write(sink)).unwrap();
         assert_eq!(bytes, b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$22\r\na much longer argument\r\n");
-        let mut found = vec![name(&command, &bytes).unwrap()];
-        Args::new(&command, &bytes).each(&mut |arg| found.push(arg));
+        assert_eq!(bytes.len(), command.size());
+        let args = Args::new(&bytes, info);
+        let mut found = vec![args.name().unwrap()];
+        args.each(&mut |arg| found.push(arg));
         assert_eq!(found, texts.map(|t| t.to_bytes()));
+        assert_eq!(args.count(), 2);
     }
 
     #[test]
     fn a_ready_command_is_exactly_one() {
         let good = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
         let command = Ready::new(good).unwrap();
-        assert_eq!(written(&command), good);
-        assert_eq!(name(&command, good), Some(&b"GET"[..]));
-        let args = Args::new(&command, good);
+        let (bytes, info) = written(|sink| command.write(sink)).unwrap();
+        assert_eq!(bytes, good);
+        let args = Args::new(good, info);
+        assert_eq!(args.name(), Some(&b"GET"[..]));
         args.each(&mut |arg| assert_eq!(arg, b"k"));
         assert_eq!(args.count(), 1);
         for cut in 0..good.len() {
