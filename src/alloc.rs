@@ -167,8 +167,11 @@ impl<T: Copy> Buf<T> {
     /// Forgets the first `n` items, keeping the room.
     pub(crate) fn drop_front(&mut self, n: usize) {
         let n = n.min(self.len);
-        self.as_mut_slice().copy_within(n.., 0);
-        self.len -= n;
+        if n > 0 {
+            // SAFETY: both ranges are inside the items.
+            unsafe { core::ptr::copy(self.items.add(n), self.items, self.len - n) };
+            self.len -= n;
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::ctx::{Ctx, Failed};
 use crate::net::{self, connect, option};
 use crate::resp::format::{self, Invalid};
 use crate::resp::frame::{Event, kind_of};
-use crate::resp::read::{Broken, Reader};
+use crate::resp::read::{Broken, Reader, Sent};
 use crate::resp::verb::Verb;
 use crate::resp::write::{Args, Argv, Owner, Sink, Written};
 use crate::resp::{is_aggregate, reply};
@@ -452,14 +452,10 @@ impl Ctx {
 
     /// How much of `obuf` is sent already; nobody remembers it afterwards.
     fn take_sent(self) -> usize {
-        let Some(reader) = self.reader() else { return 0 };
-        // SAFETY: nobody else holds a reference into the reader; a live context.
-        unsafe {
-            let io = reader.io();
-            let sent = core::mem::take(&mut io.sent);
-            // A buffer that the program put in place since is unsent from its start.
-            if ptr::eq(io.sent_of, (*self.as_ptr()).obuf) { sent } else { 0 }
-        }
+        let (Some(reader), Some(obuf)) = (self.reader(), self.obuf()) else { return 0 };
+        // SAFETY: nobody else holds a reference into the reader; the buffer does not change
+        // meanwhile.
+        unsafe { core::mem::take(&mut reader.io().sent).of(obuf.as_ptr(), obuf.bytes()) }
     }
 
     /// As `buffer_write` for the default transport, but a part that was sent stays in
@@ -493,17 +489,16 @@ impl Ctx {
         if sent >= left - n {
             obuf.drop_front(sent);
         } else {
-            // SAFETY: nobody else holds a reference into the reader.
-            let io = unsafe { reader.io() };
-            io.sent = sent;
-            io.sent_of = obuf.as_ptr();
+            // SAFETY: nobody else holds a reference into the reader; the buffer does not
+            // change meanwhile.
+            unsafe { reader.io().sent = Sent::new(obuf.as_ptr(), obuf.bytes(), sent) };
         }
         Ok(false)
     }
 
     /// Whether bytes wait to be sent.
     pub(crate) fn has_output(self) -> bool {
-        // A sent prefix is always shorter than the rest.
+        // What is sent of it is less than the rest.
         self.obuf().is_some_and(|obuf| obuf.len() > 0)
     }
 
@@ -531,11 +526,13 @@ impl Ctx {
         let mut owner = Output { c: self, obuf, len: obuf.len() };
         // SAFETY: the room after the text, which is nobody else's until it is part of it.
         let mut sink = unsafe { Sink::new(owner.tail(), obuf.avail(), &mut owner) };
-        let written = write(&mut sink)?;
-        let accepted = accept(written, sink.bytes())?;
+        let accepted = match write(&mut sink) {
+            Ok(written) => accept(written, sink.bytes()),
+            Err(e) => Err(e),
+        };
         let len = sink.len();
-        owner.obuf.set_len(owner.len + len);
-        Ok(accepted)
+        owner.commit(if accepted.is_ok() { len } else { 0 });
+        accepted
     }
 
     #[cold]
@@ -635,16 +632,13 @@ impl Ctx {
         // caller's promise.
         unsafe {
             let io = reader.io();
-            if io.confirmations == 0 {
+            if io.confirmations == 0 || !is_aggregate((*reply).r#type) {
                 return false;
             }
-            if (*reply).r#type == REDIS_REPLY_ERROR {
-                io.confirmations = 0;
-                return false;
+            let confirms = kind_of(reply).is_some_and(|(event, _)| event != Event::Message);
+            if confirms && io.confirmations != usize::MAX {
+                io.confirmations -= 1;
             }
-            let confirms = is_aggregate((*reply).r#type)
-                && kind_of(reply).is_some_and(|(event, _)| event != Event::Message);
-            io.confirmations -= usize::from(confirms);
             confirms
         }
     }
@@ -656,15 +650,17 @@ impl Ctx {
             return Ok(reply);
         }
         let deadline = self.reply_deadline();
-        if let Err(failed) = self.flush(deadline) {
-            // What is not sent is what `obuf` holds.
-            self.drop_sent();
-            return Err(failed);
-        }
-        let mut first = true;
+        let mut waited = match self.flush(deadline) {
+            Ok(waited) => waited,
+            Err(failed) => {
+                // What is not sent is what `obuf` holds.
+                self.drop_sent();
+                return Err(failed);
+            }
+        };
         loop {
-            // The socket's own timeout bounds the first read.
-            if !core::mem::take(&mut first) {
+            // Without a wait before, the socket's own timeout bounds the first read.
+            if core::mem::replace(&mut waited, true) {
                 self.await_events(libc::POLLIN, deadline)?;
             }
             self.buffer_read()?;
@@ -706,15 +702,18 @@ impl Ctx {
     }
 
     /// Sends everything. The peer may stop reading until its replies are read, so
-    /// those are taken in meanwhile.
-    fn flush(self, deadline: Deadline) -> Result<(), Failed> {
+    /// those are taken in meanwhile. True if that took a wait.
+    fn flush(self, deadline: Deadline) -> Result<bool, Failed> {
+        let mut waited = false;
         if !self.is_plain() {
             while !self.buffer_write()? {
+                waited = true;
                 self.await_events(libc::POLLIN, deadline)?;
             }
-            return Ok(());
+            return Ok(waited);
         }
         while !self.write_on(net::write_now)? {
+            waited = true;
             self.await_events(libc::POLLIN | libc::POLLOUT, deadline)?;
             if let Ready::Events(events) = sys::poll(self.fd(), libc::POLLIN, 0)
                 && events & libc::POLLIN != 0
@@ -722,7 +721,7 @@ impl Ctx {
                 self.buffer_read()?;
             }
         }
-        Ok(())
+        Ok(waited)
     }
 
     /// Sends a command and, if the context blocks, waits for its reply; NULL otherwise.
@@ -736,8 +735,11 @@ impl Ctx {
             return Ok(ptr::null_mut());
         }
         if let (Some(Verb::Subscribe(_) | Verb::Unsubscribe(_)), Some(reader)) = (verb, self.reader()) {
+            // How many names an UNSUBSCRIBE without any has, only the server knows.
+            let names = if written.count > 1 { written.count - 1 } else { usize::MAX };
             // SAFETY: nobody else holds a reference into the reader.
-            unsafe { reader.io().confirmations += written.count.saturating_sub(1).max(1) };
+            let confirmations = unsafe { &mut reader.io().confirmations };
+            *confirmations = confirmations.saturating_add(names);
         }
         self.get_reply()
     }
@@ -792,6 +794,18 @@ impl Output {
         // SAFETY: the room follows the text.
         unsafe { self.obuf.as_ptr().cast::<u8>().add(self.len) }
     }
+
+    /// Makes `n` bytes more part of the text; with 0 it is as it was, up to its NUL.
+    #[inline]
+    fn commit(&self, n: usize) {
+        self.obuf.set_len(self.len + n);
+        let Some(reader) = self.c.reader() else { return };
+        // SAFETY: nobody else holds a reference into the reader.
+        let sent = unsafe { &mut reader.io().sent };
+        if sent.bytes > 0 {
+            sent.grown(self.len, self.len + n);
+        }
+    }
 }
 
 impl Owner for Output {
@@ -806,10 +820,8 @@ impl Owner for Output {
         // SAFETY: a live context; nobody holds a reference into the reader.
         unsafe {
             (*self.c.as_ptr()).obuf = self.obuf.as_ptr();
-            if let Some(reader) = self.c.reader()
-                && ptr::eq(reader.io().sent_of, old.as_ptr())
-            {
-                reader.io().sent_of = self.obuf.as_ptr();
+            if let Some(reader) = self.c.reader() {
+                reader.io().sent.moved(old.as_ptr(), self.obuf.as_ptr());
             }
         }
         Ok((self.tail(), self.obuf.avail()))

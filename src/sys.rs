@@ -3,6 +3,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 
 use crate::abi::timeval;
 
@@ -127,10 +128,19 @@ pub(crate) fn poll(fd: c_int, events: i16, timeout_ms: c_int) -> Ready {
     }
 }
 
-/// Sleeps.
-pub(crate) fn pause(ms: c_int) {
+/// Sleeps for whoever cannot but try again, once for all who do so in turn: one of them,
+/// told by its address, sleeps each time, and the others rely on it.
+pub(crate) fn pause_in_turn(who: usize, ms: c_int) {
+    static SLEEPER: AtomicUsize = AtomicUsize::new(0);
+    static SLEPT: AtomicI64 = AtomicI64::new(0);
+    let lately = now_ms().saturating_sub(SLEPT.load(Relaxed)) <= i64::from(ms) * 2;
+    if lately && SLEEPER.load(Relaxed) != who {
+        return;
+    }
     // SAFETY: no descriptors.
     unsafe { libc::poll(core::ptr::null_mut(), 0, ms) };
+    SLEEPER.store(who, Relaxed);
+    SLEPT.store(now_ms(), Relaxed);
 }
 
 /// A stream socket in non-blocking mode, below 0 on failure.

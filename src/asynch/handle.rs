@@ -1,7 +1,7 @@
 //! `Ac`, the plain pointer by which the library holds a `redisAsyncContext`.
 //!
-//! This file is the only one that calls the program's callbacks and the event
-//! loop's hooks. Any of them may change or end the context: a callback that frees
+//! This file is the only one that calls the callbacks of an asynchronous context and its
+//! event loop's hooks. Any of them may change or end the context: a callback that frees
 //! it sets REDIS_FREEING, because REDIS_IN_CALLBACK is set while it runs, and
 //! whoever called looks at the flags again.
 
@@ -94,22 +94,22 @@ impl Ac {
         }
     }
 
-    /// Takes leave of the event loop, once. Another may be attached afterwards.
+    /// Takes leave of the event loop. Another may be attached afterwards.
     pub(crate) fn cleanup(self) {
         // SAFETY: a live context; the hook is called with its own data.
         unsafe {
             if let Some(cleanup) = (*self.0).ev.cleanup.take() {
                 cleanup((*self.0).ev.data);
-                (*self.0).ev = redisAsyncEv {
-                    data: ptr::null_mut(),
-                    addRead: None,
-                    delRead: None,
-                    addWrite: None,
-                    delWrite: None,
-                    cleanup: None,
-                    scheduleTimer: None,
-                };
             }
+            (*self.0).ev = redisAsyncEv {
+                data: ptr::null_mut(),
+                addRead: None,
+                delRead: None,
+                addWrite: None,
+                delWrite: None,
+                cleanup: None,
+                scheduleTimer: None,
+            };
         }
     }
 

@@ -11,7 +11,7 @@
 //! | called | looks |
 //! |---|---|
 //! | reply callbacks, push callback | `after_callback`, through `deliver` |
-//! | callbacks with a NULL reply | `free`, `end`: the context is ending already |
+//! | callbacks with a NULL reply | `take_muted`, `reset`, `settle`; in `end` it is ending already |
 //! | onConnect | `established`, `connect_failed`, `handle_timeout` |
 //! | onDisconnect | `end`, `free`: nothing but the memory is left |
 //! | event loop hooks, dataCleanup | nobody: they must not call back (async.h) |
@@ -83,9 +83,7 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
     // SAFETY: a new context.
     unsafe {
         (*ac.as_ptr()).push_cb = options.async_push_cb;
-        if !(*ac.as_ptr()).c.connect_timeout.is_null() {
-            ac.private().connecting_since = Stamp::now();
-        }
+        ac.private().connecting_since = Stamp::now();
     }
     ac.mirror_error();
     Some(ac)
@@ -162,6 +160,9 @@ fn register(ac: Ac, callback: Callback, args: Args<'_>) -> Result<(), Invalid> {
         Verb::Unsubscribe(kind) => unsubscribe(ac, kind, args),
         Verb::Client => {
             mode = Muting::mode(args);
+            if ac.private().muting.refuses(mode) {
+                return Err(Invalid::Refused);
+            }
             regular(ac, callback, Tag::Plain, mode)
         }
         Verb::Discard => regular(ac, callback, Tag::Discard, None),
@@ -169,7 +170,7 @@ fn register(ac: Ac, callback: Callback, args: Args<'_>) -> Result<(), Invalid> {
         Verb::Hello => regular(ac, callback, Tag::Hello, None),
         Verb::Monitor => regular(ac, callback, Tag::Monitor, None),
         Verb::Reset => regular(ac, callback, Tag::Reset, None),
-        Verb::Multi => regular(ac, callback, Tag::Plain, None).inspect(|()| ac.private().muting.multi_sent()),
+        Verb::Multi => regular(ac, callback, Tag::Multi, None),
     }?;
     ac.private().muting.sent(mode);
     Ok(())
@@ -186,13 +187,12 @@ fn out_of_memory(ac: Ac, oom: OutOfMemory) -> Refused {
 #[inline]
 fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(), OutOfMemory> {
     let muting = &mut ac.private().muting;
+    let muted = if tag == Tag::Reset { muting.mutes_reset() } else { muting.mutes(mode) };
     let tag = match tag {
-        Tag::Reset => tag,
-        _ if muting.mutes(mode) => Tag::Muted,
-        Tag::Monitor if muting.monitor_again() => Tag::MonitorAgain,
+        Tag::Monitor if !muted && muting.monitor_again() => Tag::MonitorAgain,
         _ => tag,
     };
-    let node = Node::new(&mut ac.private().spare, callback, tag, timer::sent_now(ac))?;
+    let node = Node::new(&mut ac.private().spare, callback, tag, muted, timer::sent_now(ac))?;
     if ac.has(REDIS_SUBSCRIBED) {
         if let Err(oom) = ac.pubsub().regular_sent() {
             node.free();
@@ -202,32 +202,42 @@ fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(
     } else {
         ac.replies().push(node);
     }
-    let muting = &mut ac.private().muting;
-    match tag {
-        Tag::Plain => {}
-        Tag::Muted | Tag::MonitorAgain => muting.waiting += 1,
-        Tag::Monitor => ac.set(REDIS_MONITORING),
-        Tag::Exec | Tag::Discard => muting.multi_ended(),
-        Tag::Reset => muting.reset(),
-        Tag::Hello => {}
+    if tag != Tag::Plain || muted {
+        special_sent(ac, tag, muted);
     }
     Ok(())
 }
 
+fn special_sent(ac: Ac, tag: Tag, muted: bool) {
+    let muting = &mut ac.private().muting;
+    if muted || tag == Tag::MonitorAgain {
+        muting.waiting += 1;
+    }
+    match tag {
+        Tag::Monitor if !muted => ac.set(REDIS_MONITORING),
+        Tag::Multi => muting.set_multi(true),
+        Tag::Exec | Tag::Discard => muting.set_multi(false),
+        Tag::Reset => muting.reset(),
+        _ => {}
+    }
+}
+
 #[inline(never)]
 fn subscribe(ac: Ac, kind: Kind, names: Args<'_>, callback: Callback) -> Result<(), OutOfMemory> {
-    let regular = ac.replies().count() + ac.sub_replies().count();
-    ac.pubsub().subscribe(kind, names, callback, regular)?;
+    ac.pubsub().subscribe(kind, names, callback, || regular_count(ac))?;
     ac.set(REDIS_SUBSCRIBED);
     Ok(())
 }
 
 #[inline(never)]
 fn unsubscribe(ac: Ac, kind: Kind, names: Args<'_>) -> Result<(), OutOfMemory> {
-    let regular = ac.replies().count() + ac.sub_replies().count();
-    ac.pubsub().unsubscribe(kind, names, regular)?;
+    ac.pubsub().unsubscribe(kind, names, || regular_count(ac))?;
     show_unsubscriptions(ac);
     Ok(())
+}
+
+fn regular_count(ac: Ac) -> usize {
+    ac.replies().count() + ac.sub_replies().count()
 }
 
 fn show_unsubscriptions(ac: Ac) {
@@ -240,6 +250,9 @@ fn show_unsubscriptions(ac: Ac) {
 
 /// Hands out every reply that the reader has.
 pub(crate) fn process_callbacks(ac: Ac) {
+    if ac.has(REDIS_IN_CALLBACK) || is_dead(ac) {
+        return;
+    }
     loop {
         if ac.private().muting.waiting > 0 && take_muted(ac) == Life::Ended {
             return;
@@ -260,20 +273,22 @@ pub(crate) fn process_callbacks(ac: Ac) {
 #[cold]
 fn take_muted(ac: Ac) -> Life {
     while ac.pubsub().head() == Head::Regular && !ac.ctx().has_output() {
-        match ac.oldest().front_tag() {
-            Tag::Muted => {}
-            Tag::MonitorAgain if ac.private().monitor.is_some() => {}
-            Tag::MonitorAgain => {
-                // The one before was refused, so this one is the first.
-                ac.oldest().set_front_tag(Tag::Monitor);
-                ac.private().muting.waiting -= 1;
-                break;
-            }
-            _ => break,
+        let Some((tag, muted)) = ac.oldest().front() else { break };
+        if tag == Tag::MonitorAgain && !muted && ac.private().monitor.is_none() {
+            // The one before was refused, so this one is the first.
+            ac.oldest().set_front_tag(Tag::Monitor);
+            ac.private().muting.waiting -= 1;
+            break;
+        }
+        if tag != Tag::MonitorAgain && !muted {
+            break;
         }
         let Some((callback, _)) = ac.oldest().shift(&mut ac.private().spare) else { break };
-        ac.private().muting.taken();
+        ac.private().muting.taken(muted);
         ac.pubsub().regular_received();
+        if tag == Tag::Reset && reset(ac) == Life::Ended {
+            return end_with(ac, callback);
+        }
         fail(ac, callback);
         if after_callback(ac) == Life::Ended {
             return Life::Ended;
@@ -284,7 +299,7 @@ fn take_muted(ac: Ac) -> Life {
 
 /// Ends a context that is to be disconnected and is owed nothing any more.
 fn disconnect_if_done(ac: Ac) {
-    if ac.has(REDIS_DISCONNECTING) && !ac.is_pending() {
+    if ac.has(REDIS_DISCONNECTING) && (ac.ctx().err() != 0 || !ac.is_pending()) {
         disconnect(ac);
     }
 }
@@ -303,9 +318,8 @@ fn deliver(ac: Ac, reply: *mut c_void) -> Life {
     }
     // SAFETY: as above.
     if let Some(more) = unsafe { ac.private().muting.refused_by(parsed) } {
-        ac.private().muting.waiting = 0;
-        ac.replies().unmute();
-        ac.sub_replies().unmute();
+        let again = ac.replies().unmute() + ac.sub_replies().unmute();
+        ac.private().muting.waiting = again;
         ac.private().unowned += more;
         return ignore(ac, reply);
     }
@@ -399,47 +413,80 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
     // SAFETY: a native reader makes redisReply objects.
     let kind = if native { unsafe { (*parsed).r#type } } else { REDIS_REPLY_ERROR };
     match tag {
-        Tag::Monitor if kind == REDIS_REPLY_STATUS => {
-            ac.set(REDIS_MONITORING);
-            ac.private().monitor = Some(callback);
-        }
-        Tag::Monitor if ac.private().monitor.is_none() => {
-            ac.private().muting.monitor_refused();
-            ac.clear(REDIS_MONITORING);
+        Tag::Monitor | Tag::MonitorAgain => {
+            let accepted = kind == REDIS_REPLY_STATUS;
+            ac.private().muting.monitor_answered(accepted);
+            if accepted {
+                ac.set(REDIS_MONITORING);
+                ac.private().monitor = Some(callback);
+            } else if ac.private().monitor.is_none() {
+                ac.clear(REDIS_MONITORING);
+            }
         }
         Tag::Hello if kind == REDIS_REPLY_MAP => ac.private().resp3 = true,
         Tag::Hello if kind == REDIS_REPLY_ARRAY => {
             ac.private().resp3 = false;
             ac.clear(REDIS_SUPPORTS_PUSH);
         }
-        Tag::Reset if kind == REDIS_REPLY_STATUS => reset(ac),
-        Tag::Exec if kind == REDIS_REPLY_ARRAY => {
-            let more = ac.pubsub().executed();
-            ac.private().unowned += more;
-            leave_if_idle(ac);
+        Tag::Multi if kind != REDIS_REPLY_STATUS => ac.private().muting.set_multi(false),
+        Tag::Reset if kind == REDIS_REPLY_STATUS && reset(ac) == Life::Ended => {
+            ac.ctx().drop_reply(reply);
+            return end_with(ac, callback);
         }
-        Tag::Exec | Tag::Discard => {
-            ac.pubsub().discarded();
-            leave_if_idle(ac);
+        Tag::Exec | Tag::Discard
+            if settle(ac, tag == Tag::Exec && kind == REDIS_REPLY_ARRAY) == Life::Ended =>
+        {
+            ac.ctx().drop_reply(reply);
+            return end_with(ac, callback);
         }
         _ => {}
     }
     call(ac, callback, reply)
 }
 
+/// Ends the context; `callback` was taken off its queue but not called yet.
+fn end_with(ac: Ac, callback: Callback) -> Life {
+    fail(ac, callback);
+    free(ac);
+    Life::Ended
+}
+
 /// The server is back to its initial state: whoever was subscribed or monitoring
-/// hears nothing more.
+/// hears nothing more. `Ended` says that a callback freed the context, which the caller
+/// has to do.
 #[inline(never)]
-fn reset(ac: Ac) {
+fn reset(ac: Ac) -> Life {
     ac.private().resp3 = false;
     ac.clear(REDIS_SUPPORTS_PUSH | REDIS_MONITORING);
-    ac.pubsub().discarded();
+    if settle(ac, false) == Life::Ended {
+        return Life::Ended;
+    }
     loop {
         let monitor = ac.private().monitor.take();
         let Some(callback) = monitor.or_else(|| ac.pubsub().take_active()) else { break };
         fail(ac, callback);
+        if ac.has(REDIS_FREEING) {
+            return Life::Ended;
+        }
     }
     leave_if_idle(ac);
+    Life::Goes
+}
+
+/// A transaction was executed, or not: that settles the subscriptions in it. `Ended` as
+/// for `reset`.
+fn settle(ac: Ac, executed: bool) -> Life {
+    while let Some((ended, extra)) = ac.pubsub().settle_one(executed) {
+        ac.private().unowned += extra;
+        if let Some(callback) = ended {
+            fail(ac, callback);
+        }
+        if ac.has(REDIS_FREEING) {
+            return Life::Ended;
+        }
+    }
+    leave_if_idle(ac);
+    Life::Goes
 }
 
 /// Goes back to plain request and reply once nothing is subscribed.
@@ -557,8 +604,8 @@ fn is_up(ac: Ac) -> bool {
         Ok(Progress::UnderWay) => false,
         Ok(Progress::Busy) => {
             // The descriptor counts as ready all the time, and only trying again helps:
-            // a short sleep keeps the event loop from spinning.
-            sys::pause(BUSY_MS);
+            // a short sleep, one for all, keeps the event loop from spinning.
+            sys::pause_in_turn(ac.as_ptr().addr(), BUSY_MS);
             false
         }
         Err(error) => {
@@ -585,6 +632,9 @@ fn want_read(ac: Ac) {
 /// Asks the event loop to tell when the connection can be written.
 #[inline(never)]
 fn want_write(ac: Ac) {
+    if is_dead(ac) {
+        return;
+    }
     timer::schedule(ac);
     ac.private().missed_write = !ac.add_write();
 }
@@ -642,6 +692,9 @@ pub(crate) fn handle_write(ac: Ac) {
 
 /// What the default transport does when there is something to read.
 pub(crate) fn read(ac: Ac) {
+    if ac.has(REDIS_IN_CALLBACK) || is_dead(ac) {
+        return;
+    }
     if ac.ctx().buffer_read().is_err() {
         return disconnect(ac);
     }
@@ -651,6 +704,9 @@ pub(crate) fn read(ac: Ac) {
 
 /// What the default transport does when it can write.
 pub(crate) fn write(ac: Ac) {
+    if ac.has(REDIS_IN_CALLBACK) || is_dead(ac) {
+        return;
+    }
     match ac.ctx().write_on(net::write) {
         Err(_) => return disconnect(ac),
         Ok(true) => ac.del_write(),
@@ -767,6 +823,10 @@ pub(crate) fn disconnect(ac: Ac) {
     }
     ac.set(REDIS_DISCONNECTING);
     ac.mirror_error();
+    if ac.has(REDIS_IN_CALLBACK) {
+        // Whoever called that looks at the flag and the error.
+        return;
+    }
     ac.cleanup();
     if ac.has(REDIS_NO_AUTO_FREE) {
         end(ac);
@@ -793,6 +853,7 @@ fn end(ac: Ac) {
     while let Some(callback) = ac.pubsub().take_any() {
         fail(ac, callback);
     }
+    ac.pubsub().forget_owed();
     ac.cleanup();
     if ac.has(REDIS_CONNECTED) {
         let lost = ac.ctx().err() != 0 && !ac.has(REDIS_FREEING);
@@ -820,6 +881,8 @@ fn free(ac: Ac) {
     // Nothing more is accepted, whatever callbacks try.
     ac.set(REDIS_DISCONNECTING);
     end(ac);
+    // An event loop may have been attached again since.
+    ac.cleanup();
     ac.call_data_cleanup();
     // SAFETY: a live context that nobody uses afterwards.
     unsafe { Private::free((*ac.as_ptr()).sub.channels.cast()) };

@@ -30,7 +30,7 @@ pub(crate) struct Muting {
     monitoring: bool,
     /// Muted commands that wait for their turn.
     pub(crate) waiting: usize,
-    /// Muted commands that had their turn, since the last reply.
+    /// Commands muted by CLIENT REPLY that had their turn, since the last reply.
     assumed: usize,
 }
 
@@ -61,13 +61,23 @@ impl Muting {
 
     /// Whether the next command, which sets `mode` if it is a CLIENT REPLY, gets no
     /// reply.
+    #[inline]
     pub(crate) fn mutes(&self, mode: Option<Mode>) -> bool {
-        !self.in_multi
-            && match mode {
-                Some(Mode::On) => false,
-                Some(Mode::Off | Mode::Skip) => true,
-                None => self.off || self.skip,
-            }
+        match mode {
+            None => self.off || self.skip,
+            Some(Mode::On) => self.in_multi && (self.off || self.skip),
+            Some(Mode::Off | Mode::Skip) => true,
+        }
+    }
+
+    /// Whether the reply to RESET, which ends CLIENT REPLY OFF, is skipped.
+    pub(crate) fn mutes_reset(&self) -> bool {
+        self.skip && !self.off
+    }
+
+    /// In a transaction OFF and SKIP would take effect in the middle of the reply to EXEC.
+    pub(crate) fn refuses(&self, mode: Option<Mode>) -> bool {
+        self.in_multi && matches!(mode, Some(Mode::Off | Mode::Skip))
     }
 
     /// Notes that a MONITOR is sent. True if the server ignores it, unless it refused the
@@ -76,31 +86,27 @@ impl Muting {
         !self.in_multi && core::mem::replace(&mut self.monitoring, true)
     }
 
-    /// MONITOR was refused.
-    pub(crate) fn monitor_refused(&mut self) {
-        self.monitoring = false;
+    /// MONITOR was answered.
+    pub(crate) fn monitor_answered(&mut self, accepted: bool) {
+        self.monitoring = accepted;
     }
 
     /// A command was sent.
+    #[inline]
     pub(crate) fn sent(&mut self, mode: Option<Mode>) {
         self.skip = false;
-        if self.in_multi {
-            return;
-        }
         match mode {
+            None => {}
+            Some(_) if self.in_multi => {}
             Some(Mode::On) => self.off = false,
             Some(Mode::Off) => self.off = true,
             Some(Mode::Skip) => self.skip = !self.off,
-            None => {}
         }
     }
 
-    pub(crate) fn multi_sent(&mut self) {
-        self.in_multi = true;
-    }
-
-    pub(crate) fn multi_ended(&mut self) {
-        self.in_multi = false;
+    /// Whether commands are now queued in a transaction.
+    pub(crate) fn set_multi(&mut self, in_multi: bool) {
+        self.in_multi = in_multi;
     }
 
     /// RESET was sent.
@@ -108,13 +114,14 @@ impl Muting {
         *self = Muting { waiting: self.waiting, assumed: self.assumed, ..Muting::new() };
     }
 
-    /// A muted command had its turn.
-    pub(crate) fn taken(&mut self) {
+    /// A command that gets no reply had its turn; by CLIENT REPLY, or because it is a
+    /// MONITOR too many.
+    pub(crate) fn taken(&mut self, by_client_reply: bool) {
         self.waiting = self.waiting.saturating_sub(1);
-        self.assumed += 1;
+        self.assumed += usize::from(by_client_reply);
     }
 
-    /// A reply came: if it refuses what was assumed, gives how many more come for commands
+    /// A reply came: if it refuses CLIENT REPLY, gives how many more come for commands
     /// that had their turn.
     ///
     /// # Safety
@@ -131,9 +138,7 @@ impl Muting {
             }
             slice::from_raw_parts((*reply).str.cast::<u8>(), (*reply).len)
         };
-        // "NOPERM this user has no permissions to run the 'client|reply' command", or so.
-        let names = |name: &[u8]| text.windows(name.len()).any(|word| word == name);
-        let refuses = text.starts_with(b"NOAUTH") || names(b"client");
+        let refuses = refuses_client_reply(text);
         if !refuses {
             return None;
         }
@@ -141,6 +146,16 @@ impl Muting {
         self.skip = false;
         Some(assumed - 1)
     }
+}
+
+/// Whether an error is about CLIENT REPLY itself: the command, not what another one says
+/// about clients.
+fn refuses_client_reply(text: &[u8]) -> bool {
+    let begins = |with: &[u8]| text.starts_with(with);
+    let names = |name: &[u8]| text.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name));
+    begins(b"NOAUTH")
+        || ((begins(b"NOPERM") || begins(b"ERR unknown command") || begins(b"ERR Can't execute"))
+            && (names(b"'client|reply'") || names(b"'client'") || names(b"`client`")))
 }
 
 #[cfg(test)]
@@ -180,6 +195,23 @@ mod tests {
         let commands =
             ["CLIENT REPLY SKIP", "GET", "GET", "CLIENT REPLY SKIP", "CLIENT REPLY SKIP", "GET", "GET"];
         assert_eq!(muted(&commands), [true, true, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_refusal_names_the_command() {
+        for text in [
+            "NOAUTH Authentication required.",
+            "NOPERM this user has no permissions to run the 'client|reply' command",
+            "ERR unknown command 'CLIENT', with args beginning with: 'REPLY' 'OFF'",
+            "ERR Can't execute 'client|reply': only (P|S)SUBSCRIBE",
+        ] {
+            assert!(refuses_client_reply(text.as_bytes()), "{text}");
+        }
+        for text in
+            ["ERR No such client", "ERR unknown command 'clientfoo'", "NOPERM the 'client|kill' command"]
+        {
+            assert!(!refuses_client_reply(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Private {
 impl Ac {
     pub(super) fn private<'a>(self) -> &'a mut Private {
         // SAFETY: every context has one behind `channels`. Callers use the reference for one
-        // access that runs no user code.
+        // access that runs no callback; allocators do not call the library (alloc.h).
         unsafe { &mut *(*self.as_ptr()).sub.channels.cast() }
     }
 

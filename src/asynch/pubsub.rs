@@ -8,7 +8,6 @@
 //! An incoming frame is matched with its head; messages never take anything off it.
 
 use core::hash::Hasher;
-use core::mem;
 use core::ptr::NonNull;
 
 use siphasher::sip::SipHasher13;
@@ -146,7 +145,7 @@ impl Pubsub {
         kind: Kind,
         names: Args<'_>,
         callback: Callback,
-        regular: usize,
+        regular: impl FnOnce() -> usize,
     ) -> Result<(), OutOfMemory> {
         self.open(names.count(), regular)?;
         let mut done = Ok(());
@@ -194,13 +193,9 @@ impl Pubsub {
     }
 
     #[inline(never)]
-    fn remove_if_over(&mut self, kind: Kind, channel: *mut Channel) {
+    fn remove_if_over(&mut self, kind: Kind, channel: *mut Channel) -> Option<Callback> {
         // SAFETY: callers pass a channel of this kind's table.
-        unsafe {
-            if (*channel).is_over() {
-                self.table(kind).remove(channel);
-            }
-        }
+        unsafe { if (*channel).is_over() { Some(take(self.table(kind), channel)) } else { None } }
     }
 
     /// Notes that a command unsubscribes from names, or from everything if it has
@@ -209,7 +204,7 @@ impl Pubsub {
         &mut self,
         kind: Kind,
         names: Args<'_>,
-        regular: usize,
+        regular: impl FnOnce() -> usize,
     ) -> Result<(), OutOfMemory> {
         let mut left = names.count();
         self.open(left.max(1), regular)?;
@@ -225,10 +220,13 @@ impl Pubsub {
     }
 
     /// Makes room for so many confirmations, behind the regular replies owed so far.
-    fn open(&mut self, count: usize, regular: usize) -> Result<(), OutOfMemory> {
+    fn open(&mut self, count: usize, regular: impl FnOnce() -> usize) -> Result<(), OutOfMemory> {
         self.owed.reserve(count.checked_add(1).ok_or(OutOfMemory)?)?;
-        if self.owed.len() == 0 && regular > 0 {
-            self.push(Owed::Replies(u32::try_from(regular).unwrap_or(u32::MAX)));
+        if self.owed.len() == 0 {
+            let regular = regular();
+            if regular > 0 {
+                self.push(Owed::Replies(u32::try_from(regular).unwrap_or(u32::MAX)));
+            }
         }
         Ok(())
     }
@@ -261,8 +259,8 @@ impl Pubsub {
         let done = self.done;
         let replies = self.owed.as_mut_slice().iter_mut().enumerate().skip(done);
         for (at, owed) in replies {
-            let Owed::Replies(n) = owed else { continue };
-            *n = n.saturating_sub(1);
+            let Owed::Replies(n @ 1..) = owed else { continue };
+            *n -= 1;
             if *n == 0 && at == done {
                 self.pop();
             }
@@ -394,59 +392,62 @@ impl Pubsub {
         }
     }
 
-    /// The transaction was executed. Gives how many confirmations do not fit the reply
-    /// to EXEC, which has one element per command: the server sends them after it.
-    pub(crate) fn executed(&mut self) -> usize {
-        let (mut commands, mut confirmations) = (0, 0);
-        for owed in mem::replace(&mut self.queued, Buf::new()).as_slice() {
-            confirmations += 1;
-            match *owed {
-                Owed::Subscribed { kind, last, channel } => {
-                    commands += usize::from(last);
-                    // SAFETY: a channel lives while confirmations for it are owed.
-                    unsafe { (*channel).pending = (*channel).pending.saturating_sub(1) };
-                    // SAFETY: a channel of this kind's table.
-                    unsafe { self.table(kind).set_active(channel, true) };
-                }
-                Owed::Unsubscribed { kind, last, hash } => {
-                    commands += usize::from(last);
-                    if let Some(channel) = self.table(kind).find_hash(hash) {
-                        self.ended_by_transaction(kind, channel.as_ptr());
-                    }
-                }
-                Owed::UnsubscribedAll { kind } => {
-                    commands += 1;
-                    confirmations += self.table(kind).active().saturating_sub(1);
-                    while let Some(channel) = self.active_of(kind) {
-                        self.ended_by_transaction(kind, channel);
-                    }
-                }
-                Owed::Replies(_) => {}
-            }
-        }
-        confirmations - commands
-    }
-
-    fn active_of(&mut self, kind: Kind) -> Option<*mut Channel> {
-        let table = self.table(kind);
-        if table.active() == 0 { None } else { table.any(Channel::is_active).map(NonNull::as_ptr) }
-    }
-
-    fn ended_by_transaction(&mut self, kind: Kind, channel: *mut Channel) {
-        // SAFETY: callers pass a channel of this kind's table.
-        unsafe { self.table(kind).set_active(channel, false) };
-        self.remove_if_over(kind, channel);
-    }
-
-    /// The transaction was not executed.
-    pub(crate) fn discarded(&mut self) {
-        for owed in mem::replace(&mut self.queued, Buf::new()).as_slice() {
-            if let Owed::Subscribed { kind, channel, .. } = *owed {
+    /// Settles the next confirmation of a transaction, which was executed or not; `None`
+    /// when there is none left. Gives the callback of a subscription that is over, and how
+    /// many confirmations do not fit the reply to EXEC, which has one element per
+    /// command: the server sends them after it.
+    pub(crate) fn settle_one(&mut self, executed: bool) -> Option<(Option<Callback>, usize)> {
+        let owed = *self.queued.as_slice().first()?;
+        let (kind, channel) = match owed {
+            Owed::Subscribed { kind, channel, .. } => {
                 // SAFETY: a channel lives while confirmations for it are owed.
                 unsafe { (*channel).pending = (*channel).pending.saturating_sub(1) };
-                self.remove_if_over(kind, channel);
+                (kind, NonNull::new(channel))
             }
+            Owed::Unsubscribed { kind, hash, .. } if executed => (kind, self.table(kind).find_hash(hash)),
+            Owed::UnsubscribedAll { kind } if executed && self.table(kind).active() > 0 => {
+                let channel = self.table(kind).any(Channel::is_active);
+                if self.table(kind).active() > 1 {
+                    // It stays the first until all are gone.
+                    return Some((channel.and_then(|channel| self.end_channel(kind, channel)), 1));
+                }
+                (kind, channel)
+            }
+            Owed::Unsubscribed { kind, .. } | Owed::UnsubscribedAll { kind } => (kind, None),
+            Owed::Replies(_) => (Kind::Channel, None),
+        };
+        self.queued.drop_front(1);
+        let last = match owed {
+            Owed::Subscribed { last, .. } | Owed::Unsubscribed { last, .. } => last,
+            _ => true,
+        };
+        let extra = usize::from(executed && !last);
+        let Some(channel) = channel else { return Some((None, extra)) };
+        if executed && matches!(owed, Owed::Subscribed { .. }) {
+            // SAFETY: a channel of this kind's table.
+            unsafe { self.table(kind).set_active(channel.as_ptr(), true) };
+            return Some((None, extra));
         }
+        if !executed {
+            return Some((self.remove_if_over(kind, channel.as_ptr()), extra));
+        }
+        Some((self.end_channel(kind, channel), extra))
+    }
+
+    /// The server ended a subscription without a word of its own.
+    fn end_channel(&mut self, kind: Kind, channel: NonNull<Channel>) -> Option<Callback> {
+        // SAFETY: callers pass a channel of this kind's table.
+        unsafe { self.table(kind).set_active(channel.as_ptr(), false) };
+        self.remove_if_over(kind, channel.as_ptr())
+    }
+
+    /// Nothing is owed any more: the connection is over.
+    pub(crate) fn forget_owed(&mut self) {
+        self.owed = Buf::new();
+        self.queued = Buf::new();
+        self.done = 0;
+        self.confirmations = 0;
+        self.unsubscriptions = 0;
     }
 
     /// Takes a subscription out that the server has dropped on its own; `None` when

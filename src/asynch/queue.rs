@@ -10,33 +10,35 @@ use crate::abi::{redisCallback, redisCallbackFn, redisCallbackList};
 use crate::alloc::{self, OutOfMemory};
 use crate::sys::Stamp;
 
-/// What is special about a waiting command: its reply changes what comes after it, or
-/// does not come. Kept in `pending_subs`, which has no other use in a queue.
+/// What is special about a waiting command: its reply changes what comes after it. Kept
+/// in `pending_subs`, which has no other use in a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
     Plain = 0,
-    /// The server sends no reply.
-    Muted,
     Monitor,
     /// MONITOR on a connection that monitors, or asked to: no reply if it does.
     MonitorAgain,
     Hello,
     Reset,
+    Multi,
     /// EXEC: the commands of the transaction take effect.
     Exec,
     /// DISCARD: they do not.
     Discard,
 }
 
+/// Beside the tag: the server sends no reply.
+const MUTED: c_int = 0x100;
+
 impl Tag {
     #[inline]
     fn from_bits(bits: c_int) -> Tag {
-        if bits == 0 { Tag::Plain } else { Tag::special(bits) }
+        if bits == 0 { Tag::Plain } else { Tag::special(bits & !MUTED) }
     }
 
     #[inline(never)]
     fn special(bits: c_int) -> Tag {
-        [Tag::Muted, Tag::Monitor, Tag::MonitorAgain, Tag::Hello, Tag::Reset, Tag::Exec, Tag::Discard]
+        [Tag::Monitor, Tag::MonitorAgain, Tag::Hello, Tag::Reset, Tag::Multi, Tag::Exec, Tag::Discard]
             .into_iter()
             .find(|tag| *tag as c_int == bits)
             .unwrap_or(Tag::Plain)
@@ -70,11 +72,11 @@ impl Queue {
         unsafe { (*self.0).head }
     }
 
-    /// The tag of the oldest callback; `Plain` when there is none.
-    #[inline]
-    pub(crate) fn front_tag(self) -> Tag {
+    /// The tag of the oldest callback, and whether it is muted.
+    pub(crate) fn front(self) -> Option<(Tag, bool)> {
         // SAFETY: a live list; its nodes are live.
-        Tag::from_bits(unsafe { self.head().as_ref() }.map_or(0, |node| node.pending_subs))
+        let bits = unsafe { self.head().as_ref() }?.pending_subs;
+        Some((Tag::from_bits(bits), bits & MUTED != 0))
     }
 
     pub(crate) fn set_front_tag(self, tag: Tag) {
@@ -89,30 +91,34 @@ impl Queue {
         // SAFETY: a live list; its nodes are live.
         unsafe {
             let mut node = self.head();
-            while !node.is_null() && (*node).pending_subs == Tag::Muted as c_int {
+            while !node.is_null() && (*node).pending_subs & MUTED != 0 {
                 node = (*node).next;
             }
-            let node = node.as_mut()?;
-            if Stamp::from_bits(node.unsubscribe_sent) == Stamp::NONE {
-                // Sent before there was a limit: its time begins now.
-                node.unsubscribe_sent = Stamp::now().to_bits();
-            }
-            Some(Stamp::from_bits(node.unsubscribe_sent))
+            stamp(node)
         }
     }
 
-    /// Muted commands will be answered after all.
-    pub(crate) fn unmute(self) {
-        let mut node = self.head();
+    /// When the first command was sent, if the server answers that.
+    pub(crate) fn front_sent(self) -> Option<Stamp> {
+        // SAFETY: a live list; its nodes are live.
+        unsafe {
+            let node = self.head();
+            if !node.is_null() && (*node).pending_subs & MUTED != 0 { None } else { stamp(node) }
+        }
+    }
+
+    /// Muted commands will be answered after all. Gives how many MonitorAgain there are.
+    pub(crate) fn unmute(self) -> usize {
+        let (mut node, mut again) = (self.head(), 0);
         while !node.is_null() {
             // SAFETY: a live node.
             unsafe {
-                if (*node).pending_subs == Tag::Muted as c_int {
-                    (*node).pending_subs = Tag::Plain as c_int;
-                }
+                (*node).pending_subs &= !MUTED;
+                again += usize::from((*node).pending_subs == Tag::MonitorAgain as c_int);
                 node = (*node).next;
             }
         }
+        again
     }
 
     /// How many callbacks wait.
@@ -182,6 +188,20 @@ impl Queue {
     }
 }
 
+/// When a command was sent; `None` for NULL.
+///
+/// # Safety
+/// `node` is NULL or live.
+unsafe fn stamp(node: *mut redisCallback) -> Option<Stamp> {
+    // SAFETY: the caller's promise.
+    let node = unsafe { node.as_mut() }?;
+    if Stamp::from_bits(node.unsubscribe_sent) == Stamp::NONE {
+        // Sent before there was a limit: its time begins now.
+        node.unsubscribe_sent = Stamp::now().to_bits();
+    }
+    Some(Stamp::from_bits(node.unsubscribe_sent))
+}
+
 /// A node that is in no list yet.
 pub(crate) struct Node(*mut redisCallback);
 
@@ -191,13 +211,14 @@ impl Node {
         spare: &mut Spare,
         callback: Callback,
         tag: Tag,
+        muted: bool,
         sent: Stamp,
     ) -> Result<Node, OutOfMemory> {
         let node = spare.take()?;
         let content = redisCallback {
             next: ptr::null_mut(),
             r#fn: callback.f,
-            pending_subs: tag as c_int,
+            pending_subs: tag as c_int | if muted { MUTED } else { 0 },
             // No use in a queue either.
             unsubscribe_sent: sent.to_bits(),
             privdata: callback.privdata,

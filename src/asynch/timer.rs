@@ -5,6 +5,7 @@
 //! early, because it was set for something that is done, is set again.
 
 use super::handle::Ac;
+use super::queue::Queue;
 use crate::abi::{REDIS_CONNECTED, timeval};
 use crate::sys::{self, Stamp};
 
@@ -19,8 +20,9 @@ pub(super) enum Expiry {
     Now,
 }
 
-/// The limit in force, and since when it runs if somebody waits.
-fn limit(ac: Ac) -> Option<(timeval, Option<Stamp>)> {
+/// The limit in force, and since when it runs if somebody waits: `sent` tells that for
+/// a list of callbacks.
+fn limit(ac: Ac, sent: impl Fn(Queue) -> Option<Stamp>) -> Option<(timeval, Option<Stamp>)> {
     // SAFETY: a live context; its timeouts are NULL or blocks of its own.
     let (connect, command) = unsafe {
         let c = &raw const (*ac.as_ptr()).c;
@@ -31,7 +33,7 @@ fn limit(ac: Ac) -> Option<(timeval, Option<Stamp>)> {
         return Some((set(connect)?, Some(ac.private().connecting_since)));
     }
     let tv = set(command)?;
-    Some((tv, ac.replies().oldest_sent().or_else(|| ac.sub_replies().oldest_sent())))
+    Some((tv, sent(ac.replies()).or_else(|| sent(ac.sub_replies()))))
 }
 
 /// When a command is sent, as far as anybody needs to know.
@@ -63,14 +65,15 @@ pub(super) fn schedule(ac: Ac) {
 }
 
 fn set_timer(ac: Ac) {
-    let Some((tv, since)) = limit(ac) else { return };
+    // Only the first is looked at: this is called for every command.
+    let Some((tv, since)) = limit(ac, Queue::front_sent) else { return };
     // A timer of no time at all would not be one.
     ac.schedule_timer(left(&tv, since).map_or(tv, |ms| from_ms(ms.max(1))));
 }
 
 /// What it means that the timer fired.
 pub(super) fn expired(ac: Ac) -> Expiry {
-    match limit(ac) {
+    match limit(ac, Queue::oldest_sent) {
         Some((tv, Some(since))) if sys::timeout_ms(&tv).is_some_and(|ms| since.age() < ms) => Expiry::Later,
         Some((_, Some(_))) => Expiry::Now,
         // Before the connection is up the program may have a limit of its own.

@@ -34,11 +34,13 @@ pub unsafe extern "C" fn redisFormatCommandArgv(
 ) -> c_longlong {
     // SAFETY: the caller's promise, see hiredis.h.
     unsafe {
-        let Some(target) = target.as_mut() else { return -1 };
+        if target.is_null() {
+            return -1;
+        }
         let Ok((bytes, len)) = Block::with(|sink| context::write_argv(argc, argv, argvlen, sink)) else {
             return -1;
         };
-        *target = bytes;
+        target.write(bytes);
         len as c_longlong
     }
 }
@@ -52,10 +54,12 @@ pub unsafe extern "C" fn redisFormatSdsCommandArgv(
 ) -> c_longlong {
     // SAFETY: the caller's promise, see hiredis.h.
     unsafe {
-        let Some(target) = target.as_mut() else { return -1 };
+        if target.is_null() {
+            return -1;
+        }
         let Some(command) = Argv::new(argc, argv, argvlen) else { return -1 };
         let Ok(bytes) = command.to_sds() else { return -1 };
-        *target = bytes.as_ptr();
+        target.write(bytes.as_ptr());
         command.size() as c_longlong
     }
 }
@@ -249,8 +253,8 @@ pub unsafe extern "C" fn redisBufferWrite(c: *mut redisContext, done: *mut c_int
     unsafe {
         on(c, |c| {
             let empty = c.buffer_write()?;
-            if let Some(done) = done.as_mut() {
-                *done = empty.into();
+            if !done.is_null() {
+                done.write(empty.into());
             }
             Ok(())
         })
@@ -271,11 +275,11 @@ pub unsafe extern "C" fn redisGetReplyFromReader(c: *mut redisContext, reply: *m
 
 /// Stores a reply for the caller, or frees it if there is nowhere to.
 unsafe fn give(c: Ctx, got: *mut c_void, reply: *mut *mut c_void) {
-    // SAFETY: the caller's promise, see hiredis.h.
-    match unsafe { reply.as_mut() } {
-        Some(reply) => *reply = got,
-        None => c.drop_reply(got),
+    if reply.is_null() {
+        return c.drop_reply(got);
     }
+    // SAFETY: the caller's promise, see hiredis.h.
+    unsafe { reply.write(got) }
 }
 
 #[unsafe(no_mangle)]

@@ -64,8 +64,8 @@ pub unsafe extern "C" fn redisCheckSocketError(c: *mut redisContext) -> c_int {
 pub unsafe extern "C" fn redisCheckConnectDone(c: *mut redisContext, completed: *mut c_int) -> c_int {
     // SAFETY: a context or NULL, an int.
     unsafe {
-        let (Some(c), Some(completed)) = (Ctx::from_raw(c), completed.as_mut()) else { return REDIS_ERR };
-        status(connect::progress(c).map(|progress| *completed = (progress == Progress::Up).into()))
+        let Some(c) = Ctx::from_raw(c).filter(|_| !completed.is_null()) else { return REDIS_ERR };
+        status(connect::progress(c).map(|progress| completed.write((progress == Progress::Up).into())))
     }
 }
 

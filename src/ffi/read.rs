@@ -36,12 +36,15 @@ pub unsafe extern "C" fn redisReaderGetReply(r: *mut redisReader, reply: *mut *m
     // SAFETY: the caller's promise, see read.h.
     unsafe {
         if !reply.is_null() {
-            *reply = ptr::null_mut();
+            reply.write(ptr::null_mut());
         }
         let Some(reader) = Reader::from_raw(r) else { return REDIS_ERR };
-        status(reader.next().map(|got| match reply.as_mut() {
-            Some(reply) => *reply = got,
-            None => reader.free_object(got),
+        status(reader.next().map(|got| {
+            if !reply.is_null() {
+                reply.write(got);
+            } else if !got.is_null() {
+                reader.free_object(got);
+            }
         }))
     }
 }

@@ -186,13 +186,15 @@ unsafe extern "C" fn hirs_format_args(
 ) -> c_int {
     // SAFETY: the caller's promise, see hiredis.h.
     unsafe {
-        let Some(target) = target.as_mut() else { return -1 };
+        if target.is_null() {
+            return -1;
+        }
         let (bytes, len) = match Block::with(|sink| write_format(format, &mut Taken(args), sink)) {
             Ok(made) => made,
             Err(Invalid::Format) => return -2,
             Err(_) => return -1,
         };
-        *target = bytes;
+        target.write(bytes);
         // write_format makes nothing longer.
         len as c_int
     }

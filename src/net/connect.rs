@@ -346,6 +346,11 @@ fn start(c: Ctx) -> Result<(), c_int> {
 #[inline(never)]
 fn wait(c: Ctx, deadline: Deadline) -> Result<(), Failed> {
     loop {
+        if c.fd() < 0 {
+            // A signal handler may have closed it; poll would ignore it.
+            sys::set_errno(libc::EBADF);
+            return Err(c.io_error(""));
+        }
         match sys::poll(c.fd(), libc::POLLOUT, deadline.left()) {
             Ready::Events(_) => break,
             Ready::Interrupted if deadline.left() != 0 => {}

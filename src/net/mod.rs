@@ -60,8 +60,9 @@ pub(crate) fn invalidate(c: Ctx, failed: Failed) -> Failed {
 /// # Safety
 /// `cap` bytes at `buf` may be written.
 pub(crate) unsafe fn read(c: Ctx, buf: *mut c_char, cap: usize) -> Result<usize, Failed> {
+    let flags = if c.has(REDIS_BLOCK) { 0 } else { libc::MSG_DONTWAIT };
     // SAFETY: the caller's promise.
-    match unsafe { libc::recv(c.fd(), buf.cast(), cap, 0) } {
+    match unsafe { libc::recv(c.fd(), buf.cast(), cap, flags) } {
         0 if cap > 0 => Err(c.fail(REDIS_ERR_EOF, "Server closed the connection")),
         n if n >= 0 => Ok(n as usize),
         _ => match sys::errno() {

@@ -72,9 +72,101 @@ pub(crate) struct Io {
     pub(crate) connected_at_once: bool,
     /// Confirmations of a subscription that a blocking context waits for.
     pub(crate) confirmations: usize,
-    /// The `obuf` whose first `sent` bytes are sent already.
-    pub(crate) sent_of: *mut c_char,
-    pub(crate) sent: usize,
+    pub(crate) sent: Sent,
+}
+
+/// How much of an `obuf` is sent already. Programs may edit that buffer or put another in
+/// its place, which is then to be sent from its start: so this remembers what it is about.
+pub(crate) struct Sent {
+    buf: *mut c_char,
+    /// Length of the buffer, as far as the library knows.
+    len: usize,
+    /// Bytes that are sent.
+    pub(crate) bytes: usize,
+    /// The last of them.
+    last: [u8; 16],
+}
+
+impl Default for Sent {
+    fn default() -> Sent {
+        Sent { buf: ptr::null_mut(), len: 0, bytes: 0, last: [0; 16] }
+    }
+}
+
+impl Sent {
+    /// The first `bytes` of `text`, which is what `buf` holds.
+    pub(crate) fn new(buf: *mut c_char, text: &[u8], bytes: usize) -> Sent {
+        Sent { buf, len: text.len(), bytes, last: Sent::last_of(text, bytes) }
+    }
+
+    fn last_of(text: &[u8], bytes: usize) -> [u8; 16] {
+        let mut last = [0; 16];
+        let text = text.get(bytes.saturating_sub(16)..bytes).unwrap_or_default();
+        for (to, from) in last.iter_mut().zip(text) {
+            *to = *from;
+        }
+        last
+    }
+
+    /// How much of `text`, which is what `buf` holds now, is sent.
+    pub(crate) fn of(&self, buf: *mut c_char, text: &[u8]) -> usize {
+        let same = ptr::eq(self.buf, buf)
+            && text.len() >= self.len
+            && self.bytes < text.len()
+            && Sent::last_of(text, self.bytes) == self.last;
+        if same { self.bytes } else { 0 }
+    }
+
+    /// The library appended to the buffer. If that was shorter than it left it, somebody
+    /// else cut it, and it counts as a new one.
+    pub(crate) fn grown(&mut self, from: usize, to: usize) {
+        if from < self.len {
+            *self = Sent::default();
+        } else {
+            self.len = to;
+        }
+    }
+
+    /// The library moved the buffer.
+    pub(crate) fn moved(&mut self, from: *mut c_char, to: *mut c_char) {
+        if ptr::eq(self.buf, from) {
+            self.buf = to;
+        }
+    }
+}
+
+/// What an item turned out to be. Places count from behind the type byte, sizes are those
+/// of the whole item.
+enum Item {
+    Incomplete,
+    /// A string of `len` bytes, to be received in its place: so far there is this payload.
+    Big {
+        payload: usize,
+        len: usize,
+    },
+    Text {
+        at: usize,
+        len: usize,
+        size: usize,
+    },
+    Integer {
+        value: i64,
+        size: usize,
+    },
+    Double {
+        value: f64,
+        len: usize,
+    },
+    Bool {
+        value: bool,
+    },
+    Nil {
+        size: usize,
+    },
+    Elements {
+        count: u32,
+        size: usize,
+    },
 }
 
 /// Why a reply cannot be read.
@@ -286,7 +378,7 @@ impl Reader {
             }
             let Some(buf) = self.buf() else { return Err(Broken) };
             let avail = buf.avail();
-            if bytes.len() > avail || avail > (*r).maxbuf {
+            if bytes.len() >= avail || avail > (*r).maxbuf {
                 return self.feed_slowly(bytes);
             }
             let len = (*r).len + bytes.len();
@@ -384,13 +476,15 @@ impl Reader {
                 (*r).buf = buf.as_ptr();
                 (*r).pos = 0;
             }
+            // One more, with which constructors may read four bytes past a payload (read.h).
+            let want = want.saturating_add(1);
             if buf.avail() < want && (*r).pos > 0 && (*r).pos >= (*r).len - (*r).pos {
                 self.trim(buf);
             }
             match buf.reserve(want) {
                 Ok(buf) => {
                     (*r).buf = buf.as_ptr();
-                    Ok((buf.tail(), buf.avail()))
+                    Ok((buf.tail(), buf.avail().saturating_sub(1)))
                 }
                 Err(oom) => Err(self.fail(oom.into())),
             }
@@ -529,7 +623,8 @@ impl Reader {
         // many elements as the task's index says.
         unsafe {
             let r = self.0;
-            if (*r).ridx == 0 || self.in_bulk() {
+            // A line that was searched before goes on where that ended.
+            if (*r).ridx == 0 || self.in_bulk() || (*self.whole()).scanned > 0 {
                 return Ok(false);
             }
             let task = *(*r).task.add((*r).ridx as usize);
@@ -565,30 +660,50 @@ impl Reader {
     /// Reads one item; false when it is not complete yet.
     #[inline]
     fn item(self) -> Result<bool, Fault> {
-        // SAFETY: a live reader; the slice of its buffer is gone before user code runs.
+        // SAFETY: a live reader. `parse` has its slices to itself: they are gone when an
+        // object is made, by user code that may look at the buffer and even write to it.
         unsafe {
             let r = self.0;
             let task = *(*r).task.add((*r).ridx as usize);
             if self.in_bulk() {
                 return self.finish_bulk(task);
             }
-            let Some((&byte, body)) = self.unread().split_first() else { return Ok(false) };
+            let Some(&byte) = self.unread().first() else { return Ok(false) };
             let kind = reply_type(byte)
                 .ok_or(Fault { kind: REDIS_ERR_PROTOCOL, message: Message::TypeByte(byte) })?;
             (*task).r#type = kind;
+            let text = |at: usize| (*r).buf.cast::<u8>().add((*r).pos + 1 + at);
+            let (object, size) = match self.parse(kind)? {
+                Item::Incomplete => return Ok(false),
+                Item::Big { payload, len } => {
+                    return self.receive_in_place(text(payload), len, payload + 1).map(|()| false);
+                }
+                Item::Elements { count, size } => return self.aggregate(task, count, size),
+                Item::Text { at, len, size } => (self.make_string(task, text(at), len), size),
+                Item::Integer { value, size } => (self.make_integer(task, value), size),
+                Item::Double { value, len } => (self.make_double(task, value, text(0), len), len + 3),
+                Item::Bool { value } => (self.make_bool(task, value.into()), 4),
+                Item::Nil { size } => (self.make_nil(task), size),
+            };
+            self.leaf(task, object, size)
+        }
+    }
+
+    /// Takes apart the item at `pos`, which is of this type.
+    fn parse(self, kind: c_int) -> Result<Item, Fault> {
+        // SAFETY: a live reader, whose buffer nothing changes meanwhile.
+        unsafe {
+            let body = self.unread().get(1..).unwrap_or_default();
             match kind {
-                REDIS_REPLY_STRING | REDIS_REPLY_VERB => self.bulk(task, body),
+                REDIS_REPLY_STRING | REDIS_REPLY_VERB => self.parse_bulk(kind, body),
                 REDIS_REPLY_INTEGER => match int_line(body) {
-                    Int::Value(value, cr) => {
-                        let object = self.make_integer(task, value);
-                        self.leaf(task, object, cr + 3)
-                    }
-                    Int::Incomplete => Ok(false),
+                    Int::Value(value, cr) => Ok(Item::Integer { value, size: cr + 3 }),
+                    Int::Incomplete => Ok(Item::Incomplete),
                     Int::Bad => self.bad_line(body, "Bad integer value"),
                 },
-                REDIS_REPLY_STATUS | REDIS_REPLY_ERROR => self.simple(task, body),
-                kind if is_aggregate(kind) => self.aggregate(task, body),
-                _ => self.scalar(task, body),
+                REDIS_REPLY_STATUS | REDIS_REPLY_ERROR => self.parse_simple(body),
+                kind if is_aggregate(kind) => self.parse_aggregate(kind, body),
+                _ => self.parse_scalar(kind, body),
             }
         }
     }
@@ -709,19 +824,19 @@ impl Reader {
     /// # Safety
     /// As for `line`.
     #[cold]
-    unsafe fn bad_line(self, body: &[u8], message: &'static str) -> Result<bool, Fault> {
+    unsafe fn bad_line(self, body: &[u8], message: &'static str) -> Result<Item, Fault> {
         // SAFETY: the caller's promise.
         match unsafe { self.line(body) } {
             Some(_) => Err(protocol(message)),
-            None => Ok(false),
+            None => Ok(Item::Incomplete),
         }
     }
 
     /// A status or an error: one look at each byte finds the end and a stray CR or LF.
     ///
     /// # Safety
-    /// `task` is the current task, `body` what follows its type byte.
-    unsafe fn simple(self, task: *mut redisReadTask, body: &[u8]) -> Result<bool, Fault> {
+    /// As for `line`.
+    unsafe fn parse_simple(self, body: &[u8]) -> Result<Item, Fault> {
         const STRAY: &str = "Bad simple string value";
         // SAFETY: a live reader is a Whole; the rest is the caller's promise.
         unsafe {
@@ -732,17 +847,14 @@ impl Reader {
             let from = (*whole).scanned;
             let Some(end) = body.get(from..).and_then(|rest| memchr2(b'\r', b'\n', rest)) else {
                 (*whole).scanned = body.len();
-                return Ok(false);
+                return Ok(Item::Incomplete);
             };
             let end = from + end;
             match (body.get(end), body.get(end + 1)) {
-                (Some(b'\r'), Some(b'\n')) => {
-                    let object = self.make_string(task, body.as_ptr(), end);
-                    self.leaf(task, object, end + 3)
-                }
+                (Some(b'\r'), Some(b'\n')) => Ok(Item::Text { at: 0, len: end, size: end + 3 }),
                 (Some(b'\r'), None) => {
                     (*whole).scanned = end;
-                    Ok(false)
+                    Ok(Item::Incomplete)
                 }
                 _ => {
                     (*whole).stray = true;
@@ -756,85 +868,101 @@ impl Reader {
     /// The other one-line items: double, nil, bool, big number.
     ///
     /// # Safety
-    /// As for `simple`.
-    unsafe fn scalar(self, task: *mut redisReadTask, body: &[u8]) -> Result<bool, Fault> {
-        // SAFETY: the caller's promise; `line` is inside the buffer and not looked at
-        // after the constructor ran.
-        unsafe {
-            let Some(len) = self.line(body) else { return Ok(false) };
-            let line = body.get(..len).unwrap_or_default();
-            let object = match (*task).r#type {
-                REDIS_REPLY_DOUBLE => {
-                    if len > DOUBLE_MAX {
-                        return Err(protocol("Double value is too large"));
-                    }
-                    let value = parse_double(line).ok_or(protocol("Bad double value"))?;
-                    self.make_double(task, value, line)
+    /// As for `line`.
+    unsafe fn parse_scalar(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
+        // SAFETY: the caller's promise.
+        let Some(len) = (unsafe { self.line(body) }) else { return Ok(Item::Incomplete) };
+        let line = body.get(..len).unwrap_or_default();
+        match kind {
+            REDIS_REPLY_DOUBLE => {
+                if len > DOUBLE_MAX {
+                    return Err(protocol("Double value is too large"));
                 }
-                REDIS_REPLY_NIL => {
-                    if len != 0 {
-                        return Err(protocol("Bad nil value"));
-                    }
-                    self.make_nil(task)
+                let value = parse_double(line).ok_or(protocol("Bad double value"))?;
+                Ok(Item::Double { value, len })
+            }
+            REDIS_REPLY_NIL if len == 0 => Ok(Item::Nil { size: 3 }),
+            REDIS_REPLY_NIL => Err(protocol("Bad nil value")),
+            REDIS_REPLY_BOOL => match line {
+                [b't' | b'T'] => Ok(Item::Bool { value: true }),
+                [b'f' | b'F'] => Ok(Item::Bool { value: false }),
+                _ => Err(protocol("Bad bool value")),
+            },
+            _ => {
+                let digits = line.strip_prefix(b"-").unwrap_or(line);
+                if !digits.iter().all(u8::is_ascii_digit) {
+                    return Err(protocol("Bad bignum value"));
                 }
-                REDIS_REPLY_BOOL => match line {
-                    [b't' | b'T'] => self.make_bool(task, 1),
-                    [b'f' | b'F'] => self.make_bool(task, 0),
-                    _ => return Err(protocol("Bad bool value")),
-                },
-                _ => {
-                    let digits = line.strip_prefix(b"-").unwrap_or(line);
-                    if !digits.iter().all(u8::is_ascii_digit) {
-                        return Err(protocol("Bad bignum value"));
-                    }
-                    self.make_string(task, body.as_ptr(), len)
-                }
-            };
-            self.leaf(task, object, len + 3)
+                Ok(Item::Text { at: 0, len, size: len + 3 })
+            }
         }
     }
 
     /// A bulk or verbatim string.
     ///
     /// # Safety
-    /// As for `simple`.
-    #[inline]
-    unsafe fn bulk(self, task: *mut redisReadTask, body: &[u8]) -> Result<bool, Fault> {
-        const LENGTH: &str = "Bad bulk string length";
+    /// As for `line`.
+    unsafe fn parse_bulk(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
         const RANGE: &str = "Bulk string length out of range";
-        // SAFETY: the caller's promise.
+        let (len, cr) = match int_line(body) {
+            Int::Value(len, cr) => (len, cr),
+            Int::Incomplete => return Ok(Item::Incomplete),
+            // SAFETY: the caller's promise.
+            Int::Bad => return unsafe { self.bad_line(body, "Bad bulk string length") },
+        };
+        if len == -1 {
+            return Ok(Item::Nil { size: cr + 3 });
+        }
+        let Ok(len) = usize::try_from(len) else { return Err(protocol(RANGE)) };
+        let at = cr + 2;
+        let end = at.checked_add(len).filter(|end| *end < usize::MAX - 3).ok_or(protocol(RANGE))?;
+        let Some(terminator) = body.get(end..end + 2) else {
+            let big = len >= BIG_BULK && body.len() >= at + BIG_BULK_START;
+            return Ok(if big && self.native() && kind == REDIS_REPLY_STRING {
+                Item::Big { payload: at, len }
+            } else {
+                Item::Incomplete
+            });
+        };
+        if terminator != b"\r\n" {
+            return Err(protocol("Bad bulk string terminator"));
+        }
+        if kind == REDIS_REPLY_VERB && (len < 4 || body.get(at + 3) != Some(&b':')) {
+            return Err(protocol(
+                "Verbatim string 4 bytes of content type are missing or incorrectly encoded.",
+            ));
+        }
+        Ok(Item::Text { at, len, size: end + 3 })
+    }
+
+    /// The head of an aggregate; its elements follow as items of their own.
+    ///
+    /// # Safety
+    /// As for `line`.
+    unsafe fn parse_aggregate(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
+        const RANGE: &str = "Multi-bulk length out of range";
+        // SAFETY: a live reader; the rest is the caller's promise.
         unsafe {
-            let (len, cr) = match int_line(body) {
-                Int::Value(len, cr) => (len, cr),
-                Int::Incomplete => return Ok(false),
-                Int::Bad => return self.bad_line(body, LENGTH),
+            let r = self.0;
+            if (*r).maxdepth > 0 && (*r).ridx >= (*r).maxdepth {
+                return Err(protocol("Max nesting depth exceeded"));
+            }
+            let (count, cr) = match int_line(body) {
+                Int::Value(count, cr) => (count, cr),
+                Int::Incomplete => return Ok(Item::Incomplete),
+                Int::Bad => return self.bad_line(body, "Bad multi-bulk length"),
             };
-            if len == -1 {
-                let object = self.make_nil(task);
-                return self.leaf(task, object, cr + 3);
+            if count < -1 || ((*r).maxelements > 0 && count > (*r).maxelements) {
+                return Err(protocol(RANGE));
             }
-            let Ok(len) = usize::try_from(len) else { return Err(protocol(RANGE)) };
-            let start = cr + 2;
-            let end = start.checked_add(len).filter(|end| *end < usize::MAX - 3).ok_or(protocol(RANGE))?;
-            if body.len() < end + 2 {
-                let payload = body.get(start..).unwrap_or_default();
-                let big = len >= BIG_BULK && payload.len() >= BIG_BULK_START;
-                if big && self.native() && (*task).r#type == REDIS_REPLY_STRING {
-                    self.receive_in_place(payload, len, start + 1)?;
-                }
-                return Ok(false);
+            if count == -1 {
+                return Ok(Item::Nil { size: cr + 3 });
             }
-            if body.get(end) != Some(&b'\r') || body.get(end + 1) != Some(&b'\n') {
-                return Err(protocol("Bad bulk string terminator"));
-            }
-            let text = body.as_ptr().add(start);
-            if (*task).r#type == REDIS_REPLY_VERB && (len < 4 || text.add(3).read() != b':') {
-                return Err(protocol(
-                    "Verbatim string 4 bytes of content type are missing or incorrectly encoded.",
-                ));
-            }
-            let object = self.make_string(task, text, len);
-            self.leaf(task, object, end + 3)
+            let pairs = matches!(kind, REDIS_REPLY_MAP | REDIS_REPLY_ATTR);
+            let count = if pairs { count.checked_mul(2).ok_or(protocol(RANGE))? } else { count };
+            // More elements than `idx` can number would not fit any memory.
+            let Ok(count) = u32::try_from(count) else { return Err(OutOfMemory.into()) };
+            Ok(Item::Elements { count, size: cr + 3 })
         }
     }
 
@@ -845,8 +973,10 @@ impl Reader {
     /// `payload` is the part of the string that is in the buffer, up to its end, and
     /// `header` bytes of the item come before it.
     #[cold]
-    unsafe fn receive_in_place(self, payload: &[u8], len: usize, header: usize) -> Result<(), Fault> {
-        let (have, want) = (payload.len(), len + 2);
+    unsafe fn receive_in_place(self, payload: *const u8, len: usize, header: usize) -> Result<(), Fault> {
+        // SAFETY: a live reader.
+        let have = unsafe { (*self.0).len - (*self.0).pos }.saturating_sub(header);
+        let want = len + 2;
         // The block grows with what arrives, not by what the server announces.
         let room = want.min(have.saturating_mul(4));
         let text = alloc::malloc(room + 1).cast::<u8>();
@@ -856,7 +986,7 @@ impl Reader {
         // SAFETY: `room` is more than `have`, since the string is not complete; a live
         // reader is a Whole.
         unsafe {
-            ptr::copy_nonoverlapping(payload.as_ptr(), text, have);
+            ptr::copy_nonoverlapping(payload, text, have);
             (*self.whole()).bulk = Bulk { text, have, want, room };
         }
         self.consume(header + have);
@@ -918,46 +1048,26 @@ impl Reader {
         }
     }
 
-    /// The head of an aggregate; its elements follow as items of their own.
+    /// Makes an aggregate, which takes `size` bytes, and begins its first element.
     ///
     /// # Safety
-    /// As for `simple`.
-    unsafe fn aggregate(self, task: *mut redisReadTask, body: &[u8]) -> Result<bool, Fault> {
-        const RANGE: &str = "Multi-bulk length out of range";
+    /// `task` is the current task.
+    unsafe fn aggregate(self, task: *mut redisReadTask, count: u32, size: usize) -> Result<bool, Fault> {
         // SAFETY: the caller's promise; after constructors ran the reader is looked at anew.
         unsafe {
             let r = self.0;
-            if (*r).maxdepth > 0 && (*r).ridx >= (*r).maxdepth {
-                return Err(protocol("Max nesting depth exceeded"));
-            }
-            let (count, cr) = match int_line(body) {
-                Int::Value(count, cr) => (count, cr),
-                Int::Incomplete => return Ok(false),
-                Int::Bad => return self.bad_line(body, "Bad multi-bulk length"),
-            };
-            if count < -1 || ((*r).maxelements > 0 && count > (*r).maxelements) {
-                return Err(protocol(RANGE));
-            }
-            if count == -1 {
-                let object = self.make_nil(task);
-                return self.leaf(task, object, cr + 3);
-            }
-            let pairs = matches!((*task).r#type, REDIS_REPLY_MAP | REDIS_REPLY_ATTR);
-            let count = if pairs { count.checked_mul(2).ok_or(protocol(RANGE))? } else { count };
-            // More elements than `idx` can number would not fit any memory.
-            let Ok(elements) = u32::try_from(count) else { return Err(OutOfMemory.into()) };
-            if elements > 0 {
+            if count > 0 {
                 self.deepen()?;
             }
-            let object = self.make_array(task, elements as usize);
-            if elements == 0 {
-                return self.leaf(task, object, cr + 3);
+            let object = self.make_array(task, count as usize);
+            if count == 0 {
+                return self.leaf(task, object, size);
             }
             if object.is_null() {
                 return Err(OutOfMemory.into());
             }
-            self.consume(cr + 3);
-            (*task).elements = count;
+            self.consume(size);
+            (*task).elements = count.into();
             (*task).obj = object;
             if (*task).parent.is_null() {
                 (*r).reply = object;
@@ -1083,18 +1193,24 @@ impl Reader {
         }
     }
 
-    unsafe fn make_double(self, task: *mut redisReadTask, value: f64, text: &[u8]) -> *mut c_void {
+    unsafe fn make_double(
+        self,
+        task: *mut redisReadTask,
+        value: f64,
+        text: *const u8,
+        len: usize,
+    ) -> *mut c_void {
         // SAFETY: the caller's promise; `copy` has room for `len` bytes and a NUL.
         unsafe {
             if self.native() {
-                return self.link(task, reply::double(value, text.as_ptr(), text.len()));
+                return self.link(task, reply::double(value, text, len));
             }
             let Some(create) = self.functions().and_then(|f| f.createDouble) else {
                 return number(REDIS_REPLY_DOUBLE);
             };
             let mut copy = [0u8; DOUBLE_MAX + 1];
-            let len = text.len().min(DOUBLE_MAX);
-            ptr::copy_nonoverlapping(text.as_ptr(), copy.as_mut_ptr(), len);
+            let len = len.min(DOUBLE_MAX);
+            ptr::copy_nonoverlapping(text, copy.as_mut_ptr(), len);
             create(task, value, copy.as_mut_ptr().cast(), len)
         }
     }

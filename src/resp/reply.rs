@@ -250,7 +250,8 @@ pub(crate) static mut FUNCTIONS: redisReplyObjectFunctions = redisReplyObjectFun
     freeObject: Some(free_object),
 };
 
-/// Whether `functions` are the default constructors, all of them.
+/// Whether `functions` is the default table. What a program writes into that table
+/// counts only for programs that call its members themselves.
 pub(crate) fn is_default(functions: *const redisReplyObjectFunctions) -> bool {
     ptr::eq(functions, &raw const FUNCTIONS)
 }

@@ -134,12 +134,13 @@ impl Owner for Block {
         // Enough for most commands at once.
         let room = need.max(len.saturating_mul(2)).max(96);
         let room = room.checked_add(1).ok_or(OutOfMemory)?;
-        // SAFETY: the block of its own.
-        let block = match self.0.is_null() {
-            true => alloc::malloc(room),
-            false => unsafe { alloc::realloc(self.0.cast(), room) },
-        }
-        .cast::<u8>();
+        let block = if self.0.is_null() {
+            alloc::malloc(room)
+        } else {
+            // SAFETY: the block of its own.
+            unsafe { alloc::realloc(self.0.cast(), room) }
+        };
+        let block = block.cast::<u8>();
         if block.is_null() {
             return Err(OutOfMemory);
         }
