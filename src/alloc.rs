@@ -41,6 +41,7 @@ pub(crate) unsafe fn replace(new: hiredisAllocFuncs) -> hiredisAllocFuncs {
 }
 
 /// `size` bytes, uninitialised; NULL when there are none.
+#[inline(always)]
 pub(crate) fn malloc(size: usize) -> *mut c_void {
     // SAFETY: the table is readable, and its functions have malloc's contract.
     unsafe { (&raw const TABLE.mallocFn).read().map_or(ptr::null_mut(), |f| f(size)) }

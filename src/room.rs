@@ -99,6 +99,7 @@ impl Room<'_> {
     }
 
     /// Writes a number, which has `len` digits.
+    #[inline(never)]
     pub(crate) fn put_digits(&mut self, n: u64, len: usize) {
         if len > self.left {
             self.left = 0;

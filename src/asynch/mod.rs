@@ -208,6 +208,7 @@ fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(
     Ok(())
 }
 
+#[inline(never)]
 fn special_sent(ac: Ac, tag: Tag, muted: bool) {
     let muting = &mut ac.private().muting;
     if muted || tag == Tag::MonitorAgain {
@@ -298,6 +299,7 @@ fn take_muted(ac: Ac) -> Life {
 }
 
 /// Ends a context that is to be disconnected and is owed nothing any more.
+#[inline(never)]
 fn disconnect_if_done(ac: Ac) {
     if ac.has(REDIS_DISCONNECTING) && (ac.ctx().err() != 0 || !ac.is_pending()) {
         disconnect(ac);
@@ -475,6 +477,7 @@ fn reset(ac: Ac) -> Life {
 
 /// A transaction was executed, or not: that settles the subscriptions in it. `Ended` as
 /// for `reset`.
+#[inline(never)]
 fn settle(ac: Ac, executed: bool) -> Life {
     while let Some((ended, extra)) = ac.pubsub().settle_one(executed) {
         ac.private().unowned += extra;
@@ -500,6 +503,7 @@ fn leave_if_idle(ac: Ac) {
 }
 
 /// A reply, not a push, on a connection that is subscribed or monitoring.
+#[inline(never)]
 fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: a live reply.
     let kind = unsafe { (*reply).r#type };
@@ -547,6 +551,7 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
 
 /// A push: pub/sub if there are subscriptions and it looks like that, anything else
 /// for the push callback.
+#[inline(never)]
 fn push(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: a live reply.
     if ac.has(REDIS_SUBSCRIBED) && unsafe { kind_of(reply) }.is_some() {
@@ -555,6 +560,7 @@ fn push(ac: Ac, reply: *mut redisReply) -> Life {
     spontaneous(ac, reply)
 }
 
+#[inline(never)]
 fn spontaneous(ac: Ac, reply: *mut redisReply) -> Life {
     ac.call_push(reply.cast());
     ac.ctx().drop_reply(reply.cast());
@@ -840,6 +846,7 @@ pub(crate) fn disconnect(ac: Ac) {
 
 /// Tells everybody who waits that nothing comes, and that the connection is over. Does
 /// it once.
+#[inline(never)]
 fn end(ac: Ac) {
     if is_dead(ac) {
         return;

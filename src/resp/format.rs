@@ -82,13 +82,17 @@ pub(crate) unsafe fn write(
                 }
                 1
             }
-            // SAFETY: the caller's promise.
-            Some(b'%') => unsafe { conversion(rest, args, sink, &mut open) }?,
-            Some(_) => {
-                let len = rest.iter().take_while(|b| !matches!(b, b' ' | b'%')).count();
-                // SAFETY: part of the format.
-                unsafe { put_bytes(sink, &mut open, rest.as_ptr(), len) }?;
-                len
+            first => {
+                let (part, used) = if first == Some(&b'%') {
+                    // SAFETY: the caller's promise.
+                    unsafe { conversion(rest, args) }?
+                } else {
+                    let len = rest.iter().take_while(|b| !matches!(b, b' ' | b'%')).count();
+                    (Part::Bytes(rest.as_ptr(), len), len)
+                };
+                // SAFETY: as above.
+                unsafe { put(sink, &mut open, part, rest) }?;
+                used
             }
         };
         rest = rest.get(used..).unwrap_or_default();
@@ -104,7 +108,7 @@ pub(crate) unsafe fn write(
 }
 
 /// Makes room for a part of so many bytes, and begins an argument with it if none is open.
-#[inline]
+#[inline(never)]
 fn begin(sink: &mut Sink<'_>, open: &mut Option<Open>, len: usize) -> Result<(), Invalid> {
     // Formats come with functions that return an int.
     if len > (c_int::MAX as usize).saturating_sub(sink.len() + AROUND) {
@@ -141,88 +145,78 @@ fn close(sink: &mut Sink<'_>, open: Open) -> Result<(usize, usize), Invalid> {
     Ok((open.at + header(open.len), open.len))
 }
 
+/// A part of an argument.
+enum Part {
+    Bytes(*const u8, usize),
+    /// Sign and digits, of which there are `least` at least, with the sign.
+    Digits { negative: bool, digits: u64, least: usize },
+    /// A number by the conversion that so many bytes of the format are.
+    Printed(usize, Number),
+}
+
+/// Writes a part.
+///
 /// # Safety
-/// `len` bytes at `text` are readable; NULL is fine when there are none.
+/// As for `write`; `text` is where it stands in the format.
 #[inline]
-unsafe fn put_bytes(
-    sink: &mut Sink<'_>,
-    open: &mut Option<Open>,
-    text: *const u8,
-    len: usize,
-) -> Result<(), Invalid> {
-    begin(sink, open, len)?;
-    // SAFETY: the caller's promise.
-    unsafe { sink.rest().put_text(text, len) };
-    sink.advance(len);
-    Ok(())
-}
-
-/// A number as sign and digits, of which there are `least` at least, with the sign.
-#[inline]
-fn put_number(
-    sink: &mut Sink<'_>,
-    open: &mut Option<Open>,
-    negative: bool,
-    digits: u64,
-    least: usize,
-) -> Result<(), Invalid> {
-    let sign = usize::from(negative);
-    let len = (decimal::len(digits) + sign).max(least);
-    begin(sink, open, len)?;
-    let mut out = sink.rest();
-    if negative {
-        out.put(*b"-");
+unsafe fn put(sink: &mut Sink<'_>, open: &mut Option<Open>, part: Part, text: &[u8]) -> Result<(), Invalid> {
+    match part {
+        Part::Bytes(bytes, len) => {
+            begin(sink, open, len)?;
+            // SAFETY: the caller's promise.
+            unsafe { sink.rest().put_text(bytes, len) };
+            sink.advance(len);
+        }
+        Part::Digits { negative, digits, least } => {
+            let sign = usize::from(negative);
+            let len = (decimal::len(digits) + sign).max(least);
+            begin(sink, open, len)?;
+            let mut out = sink.rest();
+            if negative {
+                out.put(*b"-");
+            }
+            out.put_digits(digits, len - sign);
+            sink.advance(len);
+        }
+        // SAFETY: the caller's promise.
+        Part::Printed(spec, number) => unsafe { put_printed(sink, open, text, spec, number) }?,
     }
-    out.put_digits(digits, len - sign);
-    sink.advance(len);
     Ok(())
 }
 
-/// Writes what the conversion at the start of `text` says; gives the bytes that it takes
-/// in the format.
+/// Reads the conversion at the start of `text`, and takes what it stands for; gives the
+/// bytes that it takes in the format.
 ///
 /// # Safety
 /// As for `write`.
 #[inline]
-unsafe fn conversion(
-    text: &[u8],
-    args: &mut impl Args,
-    sink: &mut Sink<'_>,
-    open: &mut Option<Open>,
-) -> Result<usize, Invalid> {
-    // SAFETY: the caller's promise, and C strings where the format says so.
-    unsafe {
-        match text.get(1) {
-            // A percent sign at the very end stands for itself.
-            None | Some(b'%') => {
-                put_bytes(sink, open, text.as_ptr(), 1)?;
-                Ok(text.len().min(2))
+unsafe fn conversion(text: &[u8], args: &mut impl Args) -> Result<(Part, usize), Invalid> {
+    match text.get(1) {
+        // A percent sign at the very end stands for itself.
+        None | Some(b'%') => Ok((Part::Bytes(text.as_ptr(), 1), text.len().min(2))),
+        Some(b's') => {
+            let s = args.pointer();
+            if s.is_null() {
+                return Err(Invalid::Null);
             }
-            Some(b's') => {
-                let s = args.pointer();
-                if s.is_null() {
-                    return Err(Invalid::Null);
-                }
-                put_bytes(sink, open, s.cast(), strlen(s))?;
-                Ok(2)
+            // SAFETY: a C string, says the format.
+            Ok((Part::Bytes(s.cast(), unsafe { strlen(s) }), 2))
+        }
+        Some(b'b') => {
+            let s: *const c_char = args.pointer();
+            let len = args.size();
+            if s.is_null() && len > 0 {
+                return Err(Invalid::Null);
             }
-            Some(b'b') => {
-                let s: *const c_char = args.pointer();
-                let len = args.size();
-                if s.is_null() && len > 0 {
-                    return Err(Invalid::Null);
-                }
-                put_bytes(sink, open, s.cast(), len)?;
-                Ok(2)
-            }
-            Some(_) => {
-                let spec = Spec::read(text).ok_or(Invalid::Format)?;
-                match spec.plain(args) {
-                    Ok((negative, digits)) => put_number(sink, open, negative, digits, spec.zeros)?,
-                    Err(number) => put_printed(sink, open, text, spec.len, number)?,
-                }
-                Ok(spec.len)
-            }
+            Ok((Part::Bytes(s.cast(), len), 2))
+        }
+        Some(_) => {
+            let spec = Spec::read(text).ok_or(Invalid::Format)?;
+            let part = match spec.plain(args) {
+                Ok((negative, digits)) => Part::Digits { negative, digits, least: spec.zeros },
+                Err(number) => Part::Printed(spec.len, number),
+            };
+            Ok((part, spec.len))
         }
     }
 }
@@ -241,9 +235,7 @@ unsafe fn put_printed(
     number: Number,
 ) -> Result<(), Invalid> {
     let mut copy = [0u8; SPEC_MAX + 1];
-    for (to, from) in copy.iter_mut().zip(text.iter().take(spec.min(SPEC_MAX))) {
-        *to = *from;
-    }
+    copy.get_mut(..spec).zip(text.get(..spec)).map(|(to, from)| to.copy_from_slice(from));
     let spec = CStr::from_bytes_until_nul(&copy).map_err(|_| Invalid::Format)?;
     // SAFETY: the caller's promise, both times.
     let len = unsafe { number.print(spec, UninitSlice::new(&mut [])) }.ok_or(Invalid::Format)?;
@@ -279,6 +271,7 @@ struct Spec {
 
 impl Spec {
     /// Reads the conversion at the start of `text`, which begins with a percent sign.
+    #[inline(never)]
     fn read(text: &[u8]) -> Option<Spec> {
         let skip = |from: usize, set: fn(&u8) -> bool| {
             from + text.get(from..).unwrap_or_default().iter().take_while(|b| set(b)).count()
@@ -317,6 +310,7 @@ impl Spec {
 
     /// Takes the number. The plain decimal ones come as sign and digits, others are for
     /// the C library.
+    #[inline(never)]
     fn plain(&self, args: &mut impl Args) -> Result<(bool, u64), Number> {
         let number = match self.width {
             Width::Char | Width::Short | Width::Int => Number::Int(args.int()),

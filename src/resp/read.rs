@@ -20,6 +20,7 @@ use memchr::{memchr, memchr2};
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
 use crate::resp::{Int, int_line, is_aggregate, reply, reply_type};
+use crate::room;
 use crate::sds::Sds;
 
 /// Bulk strings from this length on are received in place,
@@ -382,7 +383,7 @@ impl Reader {
                 return self.feed_slowly(bytes);
             }
             let len = (*r).len + bytes.len();
-            ptr::copy_nonoverlapping(bytes.as_ptr(), (*r).buf.cast::<u8>().add((*r).len), bytes.len());
+            room::copy(bytes.as_ptr(), (*r).buf.cast::<u8>().add((*r).len), bytes.len());
             buf.set_len(len);
             (*r).len = len;
         }
@@ -522,15 +523,17 @@ impl Reader {
                 return Ok(ptr::null_mut());
             }
             if (*r).ridx == -1 {
-                if self.is_native()
-                    && let Some((reply, size)) = whole_leaf(self.unread())
-                {
-                    if reply.is_null() {
-                        return Err(self.fail(OutOfMemory.into()));
+                if self.is_native() {
+                    let (at, end) = self.ends();
+                    let (reply, next) = whole_leaf(at, end);
+                    if !next.is_null() {
+                        if reply.is_null() {
+                            return Err(self.fail(OutOfMemory.into()));
+                        }
+                        (*r).pos += next.addr() - at.addr();
+                        self.drop_consumed();
+                        return Ok(reply.cast());
                     }
-                    (*r).pos += size;
-                    self.drop_consumed();
-                    return Ok(reply.cast());
                 }
                 self.start();
             }
@@ -577,6 +580,19 @@ impl Reader {
         unsafe {
             let r = self.0;
             slice::from_raw_parts((*r).buf.cast::<u8>().add((*r).pos), (*r).len - (*r).pos)
+        }
+    }
+
+    /// Where the unread bytes begin and end; a NUL follows them.
+    ///
+    /// # Safety
+    /// The reader has a buffer.
+    #[inline]
+    unsafe fn ends(self) -> (*const u8, *const u8) {
+        // SAFETY: the caller's promise; a buffer is an sds.
+        unsafe {
+            let buf = (*self.0).buf.cast::<u8>();
+            (buf.add((*self.0).pos), buf.add((*self.0).len))
         }
     }
 
@@ -630,21 +646,25 @@ impl Reader {
             let task = *(*r).task.add((*r).ridx as usize);
             let (parent, announced) =
                 ((*(*task).parent).obj.cast::<redisReply>(), (*(*task).parent).elements as usize);
-            let mut rest = self.unread();
-            let before = rest.len();
-            while let Some((leaf, size)) = whole_leaf(rest) {
+            let (start, end) = self.ends();
+            let mut at = start;
+            loop {
+                let (leaf, next) = whole_leaf(at, end);
+                if next.is_null() {
+                    break;
+                }
                 if leaf.is_null() || !reply::add(parent, announced, leaf) {
                     return Err(OutOfMemory.into());
                 }
-                rest = rest.get(size..).unwrap_or_default();
+                at = next;
                 if (*parent).elements == announced {
                     break;
                 }
             }
-            if rest.len() == before {
+            if at == start {
                 return Ok(false);
             }
-            self.consume(before - rest.len());
+            self.consume(at.addr() - start.addr());
             (*task).r#type = -1;
             (*task).elements = -1;
             (*task).idx = (*parent).elements as c_int;
@@ -690,6 +710,7 @@ impl Reader {
     }
 
     /// Takes apart the item at `pos`, which is of this type.
+    #[inline(never)]
     fn parse(self, kind: c_int) -> Result<Item, Fault> {
         // SAFETY: a live reader, whose buffer nothing changes meanwhile.
         unsafe {
@@ -1242,47 +1263,95 @@ impl Reader {
     }
 }
 
-/// The reply at the start of `unread`, if it is a leaf of a common type, all of it is
-/// there and nothing is wrong with it; and its size. NULL when memory ran out. Everything
-/// else takes the long way, task by task.
-#[inline]
-fn whole_leaf(unread: &[u8]) -> Option<(*mut redisReply, usize)> {
-    let (&byte, body) = unread.split_first()?;
-    let (reply, size) = match byte {
-        b'$' => {
-            let Int::Value(len, cr) = int_line(body) else { return None };
-            if len == -1 {
-                (reply::nil(), cr + 3)
-            } else {
-                let len = usize::try_from(len).ok()?;
-                let text = body.get(cr + 2..)?;
-                if text.len() < len.checked_add(2)? || text.get(len..len + 2)? != b"\r\n" {
-                    return None;
+/// The reply at `at`, if it is a leaf of a common type, all of it is there and nothing is
+/// wrong with it; and where it ends, NULL if that is not so. The reply is NULL when memory
+/// ran out. Everything else takes the long way, task by task.
+///
+/// # Safety
+/// The bytes from `at` to `end` are readable, and a NUL at `end`, which stops every loop
+/// here: it is no digit, and no part of a line end.
+#[inline(always)]
+unsafe fn whole_leaf(at: *const u8, end: *const u8) -> (*mut redisReply, *const u8) {
+    const NONE: (*mut redisReply, *const u8) = (ptr::null_mut(), ptr::null());
+    // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
+    unsafe {
+        match *at {
+            b'$' => {
+                let (len, line) = digits(at.add(1));
+                if !is_line_end(line) {
+                    return NONE;
                 }
-                // SAFETY: `len` bytes are there.
-                (unsafe { reply::string(REDIS_REPLY_STRING, text.as_ptr(), len) }, cr + len + 5)
+                let text = line.add(2);
+                let left = end.addr() - text.addr();
+                if left < 2 || len > left - 2 || !is_line_end(text.add(len)) {
+                    return NONE;
+                }
+                (reply::string(REDIS_REPLY_STRING, text, len), text.add(len + 2))
             }
-        }
-        b':' => {
-            let Int::Value(value, cr) = int_line(body) else { return None };
-            (reply::integer(REDIS_REPLY_INTEGER, value), cr + 3)
-        }
-        b'+' | b'-' => {
-            let kind = if byte == b'+' { REDIS_REPLY_STATUS } else { REDIS_REPLY_ERROR };
-            let end = line_break(body)?;
-            if body.get(end..end + 2)? != b"\r\n" {
-                return None;
+            b':' => {
+                let negative = *at.add(1) == b'-';
+                let (value, line) = digits(at.add(1 + usize::from(negative)));
+                if !is_line_end(line) || (negative && value == 0) {
+                    return NONE;
+                }
+                let value = if negative { (value as i64).wrapping_neg() } else { value as i64 };
+                (reply::integer(REDIS_REPLY_INTEGER, value), line.add(2))
             }
-            // SAFETY: `end` bytes are there.
-            (unsafe { reply::string(kind, body.as_ptr(), end) }, end + 3)
+            b'+' | b'-' => {
+                let text = at.add(1);
+                let Some(len) = line_break(slice::from_raw_parts(text, end.addr() - text.addr())) else {
+                    return NONE;
+                };
+                if !is_line_end(text.add(len)) {
+                    return NONE;
+                }
+                let kind = if *at == b'+' { REDIS_REPLY_STATUS } else { REDIS_REPLY_ERROR };
+                (reply::string(kind, text, len), text.add(len + 2))
+            }
+            _ => NONE,
         }
-        _ => return None,
-    };
-    Some((reply, size))
+    }
+}
+
+/// The number at `at`, of so few digits that it cannot overflow, and where they end. What
+/// is not such a number ends where no line end can be.
+///
+/// # Safety
+/// As for `whole_leaf`.
+#[inline(always)]
+unsafe fn digits(at: *const u8) -> (usize, *const u8) {
+    const MOST: usize = if usize::BITS < 64 { 9 } else { 18 };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut value = usize::from((*at).wrapping_sub(b'0'));
+        if value > 9 {
+            return (0, at);
+        }
+        let mut next = at.add(1);
+        if value == 0 {
+            return (0, next);
+        }
+        loop {
+            let digit = (*next).wrapping_sub(b'0');
+            if digit > 9 || next.addr() - at.addr() >= MOST {
+                return (value, next);
+            }
+            value = value * 10 + usize::from(digit);
+            next = next.add(1);
+        }
+    }
+}
+
+/// # Safety
+/// As for `whole_leaf`.
+#[inline(always)]
+unsafe fn is_line_end(at: *const u8) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { *at == b'\r' && *at.add(1) == b'\n' }
 }
 
 /// Where the first CR or LF is. Most lines are shorter than it takes to call memchr.
-#[inline]
+#[inline(always)]
 fn line_break(bytes: &[u8]) -> Option<usize> {
     const SHORT: usize = 8;
     let is_break = |b: &u8| matches!(b, b'\r' | b'\n');

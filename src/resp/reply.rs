@@ -23,7 +23,7 @@ const FIRST_ELEMENTS: usize = 8;
 const PTR: usize = size_of::<*mut redisReply>();
 
 /// A reply without text or elements; NULL when memory ran out.
-#[inline]
+#[inline(always)]
 fn node(kind: c_int) -> *mut redisReply {
     let reply = malloc(size_of::<redisReply>()).cast::<redisReply>();
     if !reply.is_null() {
@@ -48,6 +48,7 @@ pub(crate) fn nil() -> *mut redisReply {
 }
 
 /// An integer, or a bool with 0 or 1.
+#[inline(always)]
 pub(crate) fn integer(kind: c_int, value: c_longlong) -> *mut redisReply {
     let reply = node(kind);
     if !reply.is_null() {
@@ -62,7 +63,7 @@ pub(crate) fn integer(kind: c_int, value: c_longlong) -> *mut redisReply {
 ///
 /// # Safety
 /// `len` bytes at `text` are readable, at least four for a verbatim string.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn string(kind: c_int, text: *const u8, len: usize) -> *mut redisReply {
     let head = if kind == REDIS_REPLY_VERB && len >= 4 { 4 } else { 0 };
     let copy = malloc(len.wrapping_sub(head).wrapping_add(1)).cast::<u8>();
@@ -86,7 +87,7 @@ pub(crate) unsafe fn string(kind: c_int, text: *const u8, len: usize) -> *mut re
 ///
 /// # Safety
 /// `text` is a live block of `len` bytes and a NUL that nobody else owns.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn adopt(kind: c_int, text: *mut u8, len: usize) -> *mut redisReply {
     let reply = node(kind);
     // SAFETY: a live reply, or a block that nobody else owns.
@@ -142,7 +143,7 @@ pub(crate) fn growing(kind: c_int, announced: usize, expected: usize) -> *mut re
 ///
 /// # Safety
 /// `parent` came from `growing` with `announced`, and has fewer elements than that.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn add(parent: *mut redisReply, announced: usize, child: *mut redisReply) -> bool {
     // SAFETY: the vector has room for `len` elements, see `growing`.
     unsafe {
