@@ -149,7 +149,11 @@ fn close(sink: &mut Sink<'_>, open: Open) -> Result<(usize, usize), Invalid> {
 enum Part {
     Bytes(*const u8, usize),
     /// Sign and digits, of which there are `least` at least, with the sign.
-    Digits { negative: bool, digits: u64, least: usize },
+    Digits {
+        negative: bool,
+        digits: u64,
+        least: usize,
+    },
     /// A number by the conversion that so many bytes of the format are.
     Printed(usize, Number),
 }

@@ -44,6 +44,8 @@ struct Whole {
     root_slot: *mut redisReadTask,
     /// How many bytes of the unfinished line at `pos` hold no line end.
     scanned: usize,
+    /// Unread bytes without which there is nothing to be done, as far as is known.
+    needed: usize,
     /// That line holds a lone CR or LF, so it will be an error when it ends.
     stray: bool,
     /// The reply in progress is made by the default constructors.
@@ -366,7 +368,7 @@ impl Reader {
     }
 
     /// Takes a copy of `bytes`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn feed(self, bytes: &[u8]) -> Result<(), Broken> {
         // SAFETY: a live reader without an error has a buffer; `bytes` are not in it.
         unsafe {
@@ -511,7 +513,30 @@ impl Reader {
     }
 
     /// The next reply: NULL when it is not complete yet. The caller owns it.
+    #[inline(always)]
     pub(crate) fn next(self) -> Result<*mut c_void, Broken> {
+        // SAFETY: a live reader; without an error it has a buffer.
+        unsafe {
+            let r = self.0;
+            if (*r).ridx == -1 && (*r).len > 0 && self.is_native() {
+                let (at, end) = self.ends();
+                let (reply, next) = whole_leaf(at, end);
+                if !next.is_null() && !reply.is_null() {
+                    (*r).pos += next.addr() - at.addr();
+                    self.drop_consumed();
+                    return Ok(reply.cast());
+                }
+                if !next.is_null() {
+                    return Err(self.fail(OutOfMemory.into()));
+                }
+            }
+            self.next_by_tasks()
+        }
+    }
+
+    /// As `next`, in however many pieces and of whatever kind.
+    #[inline(never)]
+    fn next_by_tasks(self) -> Result<*mut c_void, Broken> {
         // SAFETY: a live reader. What it points to is looked at anew after each
         // item, because constructors are user code.
         unsafe {
@@ -519,22 +544,10 @@ impl Reader {
             if (*r).err != 0 {
                 return Err(Broken);
             }
-            if (*r).len == 0 && !self.in_bulk() {
+            if ((*r).len == 0 || (*r).len - (*r).pos < (*self.whole()).needed) && !self.in_bulk() {
                 return Ok(ptr::null_mut());
             }
             if (*r).ridx == -1 {
-                if self.is_native() {
-                    let (at, end) = self.ends();
-                    let (reply, next) = whole_leaf(at, end);
-                    if !next.is_null() {
-                        if reply.is_null() {
-                            return Err(self.fail(OutOfMemory.into()));
-                        }
-                        (*r).pos += next.addr() - at.addr();
-                        self.drop_consumed();
-                        return Ok(reply.cast());
-                    }
-                }
                 self.start();
             }
             if let Err(fault) = self.run() {
@@ -562,11 +575,34 @@ impl Reader {
         if left > 0 {
             return self.trim(buf);
         }
+        // Unlike hiredis: what a burst left behind goes at once, not when more comes.
+        // SAFETY: a live reader.
+        if buf.avail() > TRIM_FROM && unsafe { buf.capacity() > (*self.0).maxbuf && (*self.0).maxbuf != 0 } {
+            return self.renew(buf);
+        }
         buf.set_len(0);
         // SAFETY: a live reader.
         unsafe {
             (*self.0).pos = 0;
             (*self.0).len = 0;
+        }
+    }
+
+    /// Gives an empty buffer's memory back, unless much is being read.
+    #[cold]
+    fn renew(self, buf: Sds) {
+        buf.set_len(0);
+        // SAFETY: a live reader is a Whole.
+        unsafe {
+            (*self.0).pos = 0;
+            (*self.0).len = 0;
+            if (*self.whole()).io.read_size > (*self.0).maxbuf {
+                return;
+            }
+            if let Ok(fresh) = Sds::empty() {
+                buf.free();
+                (*self.0).buf = fresh.as_ptr();
+            }
         }
     }
 
@@ -754,6 +790,7 @@ impl Reader {
         unsafe {
             (*self.0).pos += size;
             (*self.whole()).scanned = 0;
+            (*self.whole()).needed = 0;
         }
     }
 
@@ -939,11 +976,14 @@ impl Reader {
         let end = at.checked_add(len).filter(|end| *end < usize::MAX - 3).ok_or(protocol(RANGE))?;
         let Some(terminator) = body.get(end..end + 2) else {
             let big = len >= BIG_BULK && body.len() >= at + BIG_BULK_START;
-            return Ok(if big && self.native() && kind == REDIS_REPLY_STRING {
-                Item::Big { payload: at, len }
-            } else {
-                Item::Incomplete
-            });
+            if big && self.native() && kind == REDIS_REPLY_STRING {
+                return Ok(Item::Big { payload: at, len });
+            }
+            if len < BIG_BULK {
+                // SAFETY: a live reader is a Whole.
+                unsafe { (*self.whole()).needed = end + 3 };
+            }
+            return Ok(Item::Incomplete);
         };
         if terminator != b"\r\n" {
             return Err(protocol("Bad bulk string terminator"));
@@ -1278,7 +1318,7 @@ unsafe fn whole_leaf(at: *const u8, end: *const u8) -> (*mut redisReply, *const 
         match *at {
             b'$' => {
                 let (len, line) = digits(at.add(1));
-                if !is_line_end(line) {
+                if line.is_null() || !is_line_end(line) {
                     return NONE;
                 }
                 let text = line.add(2);
@@ -1291,7 +1331,7 @@ unsafe fn whole_leaf(at: *const u8, end: *const u8) -> (*mut redisReply, *const 
             b':' => {
                 let negative = *at.add(1) == b'-';
                 let (value, line) = digits(at.add(1 + usize::from(negative)));
-                if !is_line_end(line) || (negative && value == 0) {
+                if line.is_null() || !is_line_end(line) || (negative && value == 0) {
                     return NONE;
                 }
                 let value = if negative { (value as i64).wrapping_neg() } else { value as i64 };
@@ -1313,8 +1353,8 @@ unsafe fn whole_leaf(at: *const u8, end: *const u8) -> (*mut redisReply, *const 
     }
 }
 
-/// The number at `at`, of so few digits that it cannot overflow, and where they end. What
-/// is not such a number ends where no line end can be.
+/// The number at `at`, of so few digits that it cannot overflow, and where they end; NULL
+/// if there are none.
 ///
 /// # Safety
 /// As for `whole_leaf`.
@@ -1325,7 +1365,7 @@ unsafe fn digits(at: *const u8) -> (usize, *const u8) {
     unsafe {
         let mut value = usize::from((*at).wrapping_sub(b'0'));
         if value > 9 {
-            return (0, at);
+            return (0, ptr::null());
         }
         let mut next = at.add(1);
         if value == 0 {
