@@ -138,6 +138,7 @@ int live_port(void);          /* its port on 127.0.0.1 */
 const char *test_tmp(void);   /* a directory for the test's own files and sockets */
 double test_now(void);        /* seconds on the monotonic clock */
 void test_sleep_ms(int ms);
+void test_may_take(double seconds); /* instead of 30; for tests of gigabytes */
 
 /* Sets a locale whose decimal point is a comma, and skips the test when the machine
  * has none and cannot make one. */
