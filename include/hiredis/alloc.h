@@ -26,7 +26,8 @@ extern "C" {
 /* ---- The functions --------------------------------------------------------------
  *
  * Each keeps the contract of its namesake in the C library, including alignment for
- * any type, realloc(NULL, n) as malloc(n), and free(NULL) as nothing. */
+ * any type, realloc(NULL, n) as malloc(n), and free(NULL) as nothing. They run in the
+ * middle of the library's work, and must not call any of its functions. */
 typedef struct hiredisAllocFuncs {
     void *(*mallocFn)(size_t size);
     void *(*callocFn)(size_t nmemb, size_t size);

@@ -10,7 +10,8 @@
  *         redisReply *reply = (redisReply *)r;
  *         if (reply == NULL)                          // no answer, see ac->errstr
  *             return;
- *         printf("%s: %s\n", (const char *)privdata, reply->str);
+ *         if (reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_ERROR)
+ *             printf("%s: %s\n", (const char *)privdata, reply->str);
  *         redisAsyncDisconnect(ac);
  *     }
  *
@@ -54,6 +55,10 @@
  *   - A command that was accepted (REDIS_OK) has its callback called exactly once, with
  *     the reply or with NULL. Subscriptions and MONITOR are called as often as there are
  *     messages, and with NULL when they end with the connection.
+ *   - NULL means that no reply came: the connection ended, and `err` tells why (0 when the
+ *     program ended it). While it goes on, `err` is 0 and the callbacks of commands that
+ *     the server does not answer get NULL, see CLIENT REPLY below, and those of what RESET
+ *     and HELLO end.
  *   - A reply is the callback's until it returns; the library frees it. With
  *     REDIS_OPT_NOAUTOFREEREPLIES it is the program's, for freeReplyObject.
  *   - Callbacks run inside redisAsyncHandleRead, -Write, -Timeout, redisAsyncFree and
@@ -162,8 +167,9 @@ typedef struct redisAsyncContext {
      *   redisAsyncHandleRead                      scheduleTimer, addRead
      *   at the end                                cleanup
      *
-     * scheduleTimer is called with the connect timeout until the connection is up, with
-     * the command timeout from then on, and not at all when that timeout is not set. */
+     * scheduleTimer gets the time that is left: of the connect timeout until the connection
+     * is up, from then on of the command timeout for the oldest unanswered command, all of
+     * it when none is outstanding. It is not called when that timeout is not set. */
     struct {
         void *data;
         void (*addRead)(void *privdata);
@@ -311,14 +317,23 @@ void redisAsyncWrite(redisAsyncContext *ac);
  * RESP3 (HELLO 3) all. The pushes of SSUBSCRIBE with `fn` NULL go to push_cb.
  * https://redis.io/docs/latest/develop/interact/pubsub/
  *
- * MONITOR keeps `fn` for its reply and for every line that follows. RESET, once answered,
- * has ended MONITOR and all subscriptions: their callbacks get NULL. Unlike hiredis, each
- * reply finds its command in all of these states, errors too.
+ * MONITOR keeps `fn` for its reply and for every line that follows. The server answers no
+ * further one, whose callback gets NULL. RESET, once answered, has ended MONITOR and all
+ * subscriptions: their callbacks get NULL. Unlike hiredis, each reply finds its command in
+ * all of these states, errors too.
+ *
+ * CLIENT REPLY OFF and SKIP are not answered, nor are the commands they silence. Their
+ * callbacks get NULL, in their order among the others: once the command has been sent and
+ * all before it are answered. That assumes that the server obeys; when it refuses (a user
+ * without the right to CLIENT) the replies to commands that have had their NULL are
+ * dropped, and the others find their commands.
+ * https://redis.io/docs/latest/commands/client-reply/
  *
  * REDIS_ERR: the command is not queued and `fn` will not be called:
  *   - the context is ending, by redisAsyncDisconnect, redisAsyncFree or an error;
  *   - the command cannot be made of the format or the arguments, see hiredis.h;
  *   - UNSUBSCRIBE, PUNSUBSCRIBE or SUNSUBSCRIBE, and nothing is subscribed;
+ *   - CLIENT REPLY OFF or SKIP between MULTI and EXEC, which would break the reply to EXEC;
  *   - memory ran out: REDIS_ERR_OOM, `Out of memory`. The connection goes on. */
 
 /* By format, see redisFormatCommand. */

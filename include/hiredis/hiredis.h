@@ -433,9 +433,11 @@ redisFD redisFreeKeepFd(redisContext *c);
 
 /* ---- Settings ------------------------------------------------------------------- */
 
-/* Limits how long a blocking context waits for a reply; {0, 0} lifts the limit. It is
- * remembered by redisReconnect. A call that waits longer fails with REDIS_ERR_IO and errno
- * EAGAIN, `Resource temporarily unavailable`.
+/* Limits how long a blocking context takes for a reply; {0, 0} lifts the limit. It is one
+ * deadline for sending what is due and receiving the whole reply, and remembered by
+ * redisReconnect. A call that takes longer fails with REDIS_ERR_IO and errno EAGAIN,
+ * `Resource temporarily unavailable`. Unlike hiredis, where every byte and every signal
+ * starts the time anew.
  *
  * REDIS_ERR, without an error in `err` for a non-blocking context, else
  *   REDIS_ERR_IO   `setsockopt(SO_RCVTIMEO): ..`, `setsockopt(SO_SNDTIMEO): ..`
@@ -464,8 +466,15 @@ int redisSetTcpUserTimeout(redisContext *c, unsigned int timeout);
  * what they were given to before. A new context has a function that frees them, or the one
  * of the options. With NULL they come out of redisGetReply like other replies.
  *
- * To subscribe with a blocking context in RESP3 set NULL first: confirmations and messages
- * are pushes there.
+ * In RESP3 the confirmations and messages of a subscription are pushes as well:
+ *   - redisCommand("SUBSCRIBE a b c"), and its kin, returns the first confirmation whatever
+ *     is set here, and two more redisGetReply return the others: a reply for each name.
+ *     UNSUBSCRIBE without names has as many as the server sends; from then on every
+ *     confirmation is a reply. Unlike hiredis, where redisCommand waits for ever when the
+ *     function takes the confirmation.
+ *   - Messages go to the function. Set NULL to take them from redisGetReply.
+ *   - After redisAppendCommand confirmations go to the function too, as in hiredis: with
+ *     one set, no redisGetReply is owed for it.
  *
  * The function may append commands and set another function; it must not free the context
  * or take replies from it. Not for asynchronous contexts, see redisAsyncSetPushCallback. */
@@ -500,15 +509,21 @@ int redisBufferWrite(redisContext *c, int *done);
  * when `reply` is NULL.
  *
  * Replies come in the order of their commands, each call gives one. Push replies go to
- * push_cb instead. Attributes (RESP3) are dropped: they annotate a reply and are none.
- * Unlike hiredis, which takes them for replies.
+ * push_cb instead, except those that confirm a SUBSCRIBE of redisCommand and its kin, see
+ * redisSetPushCallback. Attributes (RESP3) are dropped: they annotate a reply and are
+ * none. Unlike hiredis, which takes them for replies.
+ *
+ * What the server sends is read while commands are written, so a pipeline may be of any
+ * length. Unlike hiredis, which writes everything first and may wait for ever with a
+ * server that waits for its replies to be read.
  *
  * A blocking context waits even when no command is outstanding, until something comes or
  * the timeout is over.
  *
  * REDIS_ERR, with `*reply` as it was, and
  *   the errors of redisBufferRead and redisBufferWrite
- *   REDIS_ERR_IO        `Resource temporarily unavailable`, errno EAGAIN: the timeout
+ *   REDIS_ERR_IO        `Resource temporarily unavailable`, errno EAGAIN: the timeout,
+ *                       one deadline for the whole reply, see redisSetTimeout
  *   REDIS_ERR_PROTOCOL  the texts of redisReaderGetReply (read.h)
  *
  * Replies that had arrived before an error are still given out. */

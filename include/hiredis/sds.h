@@ -17,7 +17,7 @@
  *     the argument. NULL means that memory ran out; the argument is then as it was,
  *     and still the caller's.
  *   - NULL for a string to work on does nothing, and gives NULL or 0. NULL for a text
- *     to read counts as an empty one.
+ *     to read counts as an empty one. The inline functions take no NULL.
  *   - A text to read must not be part of the string that is changed.
  */
 #ifndef __SDS_H
