@@ -6,7 +6,7 @@
 //! Bytes move only through `c->funcs`, and `obuf` is a true sds at all times,
 //! because programs and TLS read and edit it.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::mem::{MaybeUninit, size_of};
 use core::ptr;
 
@@ -841,7 +841,7 @@ pub(crate) unsafe fn write_format(
         return Err(Invalid::Null);
     }
     // SAFETY: the caller's promise.
-    unsafe { format::write(CStr::from_ptr(format), args, sink) }
+    unsafe { format::write(format, args, sink) }
 }
 
 /// Writes a command from an argument vector.

@@ -20,7 +20,7 @@ static PAIRS: [[u8; 2]; 100] = {
 };
 
 /// Two digits; the number is below a hundred.
-#[inline]
+#[inline(always)]
 pub(crate) fn pair(n: usize) -> [u8; 2] {
     PAIRS.get(n).copied().unwrap_or_default()
 }

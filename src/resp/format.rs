@@ -1,13 +1,13 @@
 //! `"SET key:%d %b"`: commands from a format string and its arguments.
 //!
 //! Spaces separate arguments; `%s`, `%b`, `%%` and the number conversions of printf
-//! put something into one. The format is read once, and what it says is written at once:
-//! an argument gets the header that its first part asks for, and a better one if more
-//! parts follow. Most arguments have one part.
+//! put something into one. The format is read once, and what it says is written at once,
+//! behind room for the header of an argument of two digits. When the argument ends its
+//! header is written, and if that has another size the text moves, a few bytes as a rule:
+//! a long first part has its header foreseen.
 
 use core::ffi::{CStr, c_char, c_int};
 
-use bytes::BufMut;
 use bytes::buf::UninitSlice;
 use libc::strlen;
 
@@ -15,6 +15,7 @@ use crate::alloc::OutOfMemory;
 use crate::args::{Args, Number};
 use crate::decimal;
 use crate::resp::write::{Sink, Written, header};
+use crate::room;
 
 /// Why there is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,62 +42,164 @@ impl From<OutOfMemory> for Invalid {
 const SPEC_MAX: usize = 62;
 /// `*<argc>` of a command with less than ten arguments.
 const SHORT_HEADER: usize = 4;
-/// Room for any header, the line end after an argument, and a NUL.
-const AROUND: usize = 26;
+/// Room beyond a part: for any header, line ends, and a NUL.
+const AROUND: usize = 32;
 
-/// The argument that is being written.
-struct Open {
-    /// Where its header is.
-    at: usize,
-    /// The length that the header tells.
-    told: usize,
-    len: usize,
+/// Where a command is being written: plain pointers, which the loop keeps in registers.
+struct Out<'a, 'b> {
+    sink: &'a mut Sink<'b>,
+    at: *mut u8,
+    end: *mut u8,
+}
+
+impl Out<'_, '_> {
+    /// Makes sure of room for `n` bytes, and AROUND.
+    #[inline(always)]
+    fn room(&mut self, n: usize) -> Result<(), Invalid> {
+        if self.end.addr() - self.at.addr() > n.saturating_add(AROUND) { Ok(()) } else { self.grow(n) }
+    }
+
+    #[cold]
+    fn grow(&mut self, n: usize) -> Result<(), Invalid> {
+        let used = self.offset();
+        // Formats come with functions that return an int.
+        if n > (c_int::MAX as usize).saturating_sub(used + 2 * AROUND) {
+            return Err(Invalid::Size);
+        }
+        self.sink.set_len(used);
+        self.sink.ensure(n + AROUND + 1)?;
+        (self.at, self.end) = self.sink.ends();
+        Ok(())
+    }
+
+    /// How much is written.
+    #[inline(always)]
+    fn offset(&self) -> usize {
+        self.at.addr() - self.sink.start().addr()
+    }
+
+    /// Writes bytes, for which there is room.
+    ///
+    /// # Safety
+    /// `len` bytes at `text` are readable.
+    #[inline(always)]
+    unsafe fn put(&mut self, text: *const u8, len: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            room::copy(text, self.at, len);
+            self.at = self.at.add(len);
+        }
+    }
+
+    /// Writes a number of so many digits, for which there is room.
+    #[inline(always)]
+    fn put_digits(&mut self, mut n: u64, digits: usize) {
+        let mut left = digits;
+        // SAFETY: below `digits`.
+        unsafe {
+            while left > 1 {
+                left -= 2;
+                let pair = decimal::pair((n % 100) as usize);
+                self.at.add(left).cast::<[u8; 2]>().write_unaligned(pair);
+                n /= 100;
+            }
+            if left == 1 {
+                self.at.write(b'0' + (n % 10) as u8);
+            }
+            self.at = self.at.add(digits);
+        }
+    }
+
+    /// Writes an integer, filled up with zeros to so many characters.
+    #[inline(always)]
+    fn put_integer(&mut self, negative: bool, digits: u64, least: usize) -> Result<(), Invalid> {
+        let sign = usize::from(negative);
+        let len = (decimal::len(digits) + sign).max(least);
+        self.room(len)?;
+        if negative {
+            // SAFETY: there is room.
+            unsafe { self.at.write(b'-') };
+            self.at = self.at.wrapping_add(1);
+        }
+        self.put_digits(digits, len - sign);
+        Ok(())
+    }
+
+    /// Ends the argument that began at `begin` with room for `head` bytes of header. Gives
+    /// where its text is, and how long.
+    #[inline(always)]
+    fn close(&mut self, begin: usize, head: usize) -> Result<(usize, usize), Invalid> {
+        let len = self.offset() - begin - head;
+        let real = header(len);
+        // SAFETY: `begin` and what follows are written; there is room for AROUND more.
+        unsafe {
+            let start = self.sink.start().add(begin);
+            if real != head {
+                let text = start.add(head);
+                core::ptr::copy(text, start.add(real), len);
+                self.at = start.add(real + len);
+            }
+            let mut line = Out { at: start, end: self.end, sink: &mut *self.sink };
+            line.at.write(b'$');
+            line.at = line.at.add(1);
+            line.put_digits(len as u64, real - 3);
+            line.at.cast::<[u8; 2]>().write_unaligned(*b"\r\n");
+            self.at.cast::<[u8; 2]>().write_unaligned(*b"\r\n");
+            self.at = self.at.add(2);
+        }
+        Ok((begin + real, len))
+    }
 }
 
 /// Writes the command that `format` says, with `args`.
 ///
 /// # Safety
-/// `args` are what the format asks for.
+/// `format` is a C string, and `args` are what it asks for.
 pub(crate) unsafe fn write(
-    format: &CStr,
+    format: *const c_char,
     args: &mut impl Args,
     sink: &mut Sink<'_>,
 ) -> Result<Written, Invalid> {
-    sink.ensure(SHORT_HEADER + AROUND)?;
-    sink.advance(SHORT_HEADER);
+    sink.ensure(SHORT_HEADER + AROUND + 1)?;
+    let (start, end) = sink.ends();
+    let mut out = Out { sink, at: start.wrapping_add(SHORT_HEADER), end };
+    let mut at = format.cast::<u8>();
     let (mut count, mut name) = (0, (0, 0));
-    let mut open: Option<Open> = None;
-    let mut rest = format.to_bytes();
-    loop {
-        let used = match rest.first() {
-            Some(b' ') | None => {
-                if let Some(open) = open.take() {
-                    let (start, len) = close(sink, open)?;
-                    if count == 0 {
-                        name = (start, len);
-                    }
-                    count += 1;
-                }
-                if rest.is_empty() {
-                    break;
-                }
-                1
+    // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
+    unsafe {
+        loop {
+            while *at == b' ' {
+                at = at.add(1);
             }
-            first => {
-                let (part, used) = if first == Some(&b'%') {
-                    // SAFETY: the caller's promise.
-                    unsafe { conversion(rest, args) }?
+            if *at == 0 {
+                break;
+            }
+            out.room(0)?;
+            let begin = out.offset();
+            let mut head = 5;
+            out.at = out.at.add(head);
+            while *at != b' ' && *at != 0 {
+                if *at == b'%' {
+                    at = at.add(conversion(at, args, &mut out, begin, &mut head)?);
                 } else {
-                    let len = rest.iter().take_while(|b| !matches!(b, b' ' | b'%')).count();
-                    (Part::Bytes(rest.as_ptr(), len), len)
-                };
-                // SAFETY: as above.
-                unsafe { put(sink, &mut open, part, rest) }?;
-                used
+                    let text = at;
+                    while !matches!(*at, b' ' | b'%' | 0) {
+                        at = at.add(1);
+                    }
+                    let len = at.addr() - text.addr();
+                    out.room(len)?;
+                    out.put(text, len);
+                }
             }
-        };
-        rest = rest.get(used..).unwrap_or_default();
+            let text = out.close(begin, head)?;
+            if count == 0 {
+                name = text;
+            }
+            count += 1;
+        }
     }
+    let len = out.offset();
+    sink.set_len(len);
     let more = header(count) - SHORT_HEADER;
     if more > 0 {
         sink.ensure(more)?;
@@ -104,124 +207,79 @@ pub(crate) unsafe fn write(
         name.0 += more;
     }
     sink.written(0).put_header(b'*', count);
-    Ok(Written { count, name })
+    if sink.len() > c_int::MAX as usize { Err(Invalid::Size) } else { Ok(Written { count, name }) }
 }
 
-/// Makes room for a part of so many bytes, and begins an argument with it if none is open.
-#[inline(never)]
-fn begin(sink: &mut Sink<'_>, open: &mut Option<Open>, len: usize) -> Result<(), Invalid> {
-    // Formats come with functions that return an int.
-    if len > (c_int::MAX as usize).saturating_sub(sink.len() + AROUND) {
-        return Err(Invalid::Size);
-    }
-    sink.ensure(len + AROUND)?;
-    match open {
-        Some(open) => open.len += len,
-        None => {
-            *open = Some(Open { at: sink.len(), told: len, len });
-            let mut out = sink.rest();
-            out.put_header(b'$', len);
-            let written = out.written();
-            sink.advance(written);
-        }
-    }
-    Ok(())
-}
-
-/// Ends an argument; gives where its text is, and how long.
-#[inline]
-fn close(sink: &mut Sink<'_>, open: Open) -> Result<(usize, usize), Invalid> {
-    // What `begin` made room for is used up only by further parts.
-    if open.len != open.told {
-        sink.ensure(AROUND)?;
-        let (from, to) = (header(open.told), header(open.len));
-        if from != to {
-            sink.shift(open.at + from, to.cast_signed() - from.cast_signed());
-        }
-        sink.written(open.at).put_header(b'$', open.len);
-    }
-    sink.rest().put(*b"\r\n");
-    sink.advance(2);
-    Ok((open.at + header(open.len), open.len))
-}
-
-/// A part of an argument.
-enum Part {
-    Bytes(*const u8, usize),
-    /// Sign and digits, of which there are `least` at least, with the sign.
-    Digits {
-        negative: bool,
-        digits: u64,
-        least: usize,
-    },
-    /// A number by the conversion that so many bytes of the format are.
-    Printed(usize, Number),
-}
-
-/// Writes a part.
-///
-/// # Safety
-/// As for `write`; `text` is where it stands in the format.
-#[inline]
-unsafe fn put(sink: &mut Sink<'_>, open: &mut Option<Open>, part: Part, text: &[u8]) -> Result<(), Invalid> {
-    match part {
-        Part::Bytes(bytes, len) => {
-            begin(sink, open, len)?;
-            // SAFETY: the caller's promise.
-            unsafe { sink.rest().put_text(bytes, len) };
-            sink.advance(len);
-        }
-        Part::Digits { negative, digits, least } => {
-            let sign = usize::from(negative);
-            let len = (decimal::len(digits) + sign).max(least);
-            begin(sink, open, len)?;
-            let mut out = sink.rest();
-            if negative {
-                out.put(*b"-");
-            }
-            out.put_digits(digits, len - sign);
-            sink.advance(len);
-        }
-        // SAFETY: the caller's promise.
-        Part::Printed(spec, number) => unsafe { put_printed(sink, open, text, spec, number) }?,
-    }
-    Ok(())
-}
-
-/// Reads the conversion at the start of `text`, and takes what it stands for; gives the
-/// bytes that it takes in the format.
+/// Writes what the conversion at `at` says; gives the bytes that it takes in the format. If
+/// it begins an argument, `head` may change with what it says.
 ///
 /// # Safety
 /// As for `write`.
-#[inline]
-unsafe fn conversion(text: &[u8], args: &mut impl Args) -> Result<(Part, usize), Invalid> {
-    match text.get(1) {
-        // A percent sign at the very end stands for itself.
-        None | Some(b'%') => Ok((Part::Bytes(text.as_ptr(), 1), text.len().min(2))),
-        Some(b's') => {
-            let s = args.pointer();
-            if s.is_null() {
-                return Err(Invalid::Null);
+#[inline(always)]
+unsafe fn conversion(
+    at: *const u8,
+    args: &mut impl Args,
+    out: &mut Out<'_, '_>,
+    begin: usize,
+    head: &mut usize,
+) -> Result<usize, Invalid> {
+    // SAFETY: the caller's promise, and C strings where the format says so.
+    unsafe {
+        let letter = *at.add(1);
+        match letter {
+            b's' | b'b' => {
+                let text = args.pointer().cast::<u8>();
+                let len = match letter {
+                    b'b' => args.size(),
+                    _ if text.is_null() => return Err(Invalid::Null),
+                    _ => strlen(text.cast()),
+                };
+                if text.is_null() && len > 0 {
+                    return Err(Invalid::Null);
+                }
+                out.room(len)?;
+                if len > 99 && out.offset() == begin + *head {
+                    out.at = out.at.add(header(len) - *head);
+                    *head = header(len);
+                }
+                out.put(text, len);
+                Ok(2)
             }
-            // SAFETY: a C string, says the format.
-            Ok((Part::Bytes(s.cast(), unsafe { strlen(s) }), 2))
-        }
-        Some(b'b') => {
-            let s: *const c_char = args.pointer();
-            let len = args.size();
-            if s.is_null() && len > 0 {
-                return Err(Invalid::Null);
+            // A percent sign at the very end stands for itself.
+            b'%' | 0 => {
+                out.room(1)?;
+                out.put(at, 1);
+                Ok(1 + usize::from(letter != 0))
             }
-            Ok((Part::Bytes(s.cast(), len), 2))
+            _ => {
+                let zeros = letter == b'0' && matches!(*at.add(2), b'1'..=b'9') && *at.add(3) == b'd';
+                if letter == b'd' || zeros {
+                    let value = args.int();
+                    let least = if zeros { usize::from(*at.add(2) - b'0') } else { 0 };
+                    out.put_integer(value < 0, value.unsigned_abs().into(), least)?;
+                    return Ok(if zeros { 4 } else { 2 });
+                }
+                number(at, args, out)
+            }
         }
-        Some(_) => {
-            let spec = Spec::read(text).ok_or(Invalid::Format)?;
-            let part = match spec.plain(args) {
-                Ok((negative, digits)) => Part::Digits { negative, digits, least: spec.zeros },
-                Err(number) => Part::Printed(spec.len, number),
-            };
-            Ok((part, spec.len))
+    }
+}
+
+/// As `conversion`, for any kind of number.
+///
+/// # Safety
+/// As for `write`.
+#[inline(never)]
+unsafe fn number(at: *const u8, args: &mut impl Args, out: &mut Out<'_, '_>) -> Result<usize, Invalid> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let text = CStr::from_ptr(at.cast()).to_bytes();
+        let spec = Spec::read(text).ok_or(Invalid::Format)?;
+        match spec.plain(args) {
+            Ok((negative, digits)) => out.put_integer(negative, digits, spec.zeros)?,
+            Err(number) => put_printed(out, text, spec.len, number)?,
         }
+        Ok(spec.len)
     }
 }
 
@@ -232,22 +290,24 @@ unsafe fn conversion(text: &[u8], args: &mut impl Args) -> Result<(Part, usize),
 /// The conversion is for a number of this type.
 #[cold]
 unsafe fn put_printed(
-    sink: &mut Sink<'_>,
-    open: &mut Option<Open>,
+    out: &mut Out<'_, '_>,
     text: &[u8],
     spec: usize,
     number: Number,
 ) -> Result<(), Invalid> {
     let mut copy = [0u8; SPEC_MAX + 1];
-    copy.get_mut(..spec).zip(text.get(..spec)).map(|(to, from)| to.copy_from_slice(from));
+    for (to, from) in copy.iter_mut().zip(text.iter().take(spec.min(SPEC_MAX))) {
+        *to = *from;
+    }
     let spec = CStr::from_bytes_until_nul(&copy).map_err(|_| Invalid::Format)?;
-    // SAFETY: the caller's promise, both times.
-    let len = unsafe { number.print(spec, UninitSlice::new(&mut [])) }.ok_or(Invalid::Format)?;
-    begin(sink, open, len)?;
-    // There is room for the NUL that the C library adds.
-    // SAFETY: as above.
-    unsafe { number.print(spec, sink.rest().chunk_mut()) };
-    sink.advance(len);
+    // SAFETY: the caller's promise, both times; there is room for the NUL that the C
+    // library adds.
+    unsafe {
+        let len = number.print(spec, UninitSlice::new(&mut [])).ok_or(Invalid::Format)?;
+        out.room(len)?;
+        number.print(spec, UninitSlice::from_raw_parts_mut(out.at, len + 1));
+        out.at = out.at.add(len);
+    }
     Ok(())
 }
 
@@ -375,7 +435,7 @@ mod tests {
     /// The command as text, with `|` for CR LF.
     fn format(text: &CStr, args: &[Arg]) -> Result<String, Invalid> {
         // SAFETY: the list checks that the arguments are what the format asks for.
-        let (bytes, info) = written(|sink| unsafe { write(text, &mut List::new(args), sink) })?;
+        let (bytes, info) = written(|sink| unsafe { write(text.as_ptr(), &mut List::new(args), sink) })?;
         if info.count > 0 {
             let name = crate::resp::write::Args::new(&bytes, info).name().unwrap();
             let line = format!("${}\r\n", name.len());

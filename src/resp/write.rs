@@ -68,6 +68,21 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start
+    }
+
+    /// Where the rest of the room begins and ends.
+    pub(crate) fn ends(&self) -> (*mut u8, *mut u8) {
+        // SAFETY: both are inside the room, or at its end.
+        unsafe { (self.start.add(self.len), self.start.add(self.room)) }
+    }
+
+    /// That much is written, all in all.
+    pub(crate) fn set_len(&mut self, len: usize) {
+        self.len = len.min(self.room);
+    }
+
     /// The rest of the room.
     #[inline]
     pub(crate) fn rest(&mut self) -> Room<'_> {
@@ -132,7 +147,7 @@ impl Block {
 impl Owner for Block {
     fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
         // Enough for most commands at once.
-        let room = need.max(len.saturating_mul(2)).max(96);
+        let room = need.max(len.saturating_mul(2)).max(160);
         let room = room.checked_add(1).ok_or(OutOfMemory)?;
         let block = if self.0.is_null() {
             alloc::malloc(room)
