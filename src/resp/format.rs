@@ -135,9 +135,16 @@ impl Out<'_, '_> {
         unsafe {
             let start = self.sink.start().add(begin);
             if real != head {
-                let text = start.add(head);
-                core::ptr::copy(text, start.add(real), len);
-                self.at = start.add(real + len);
+                let (text, to) = (start.add(head), start.add(real));
+                if len < 10 {
+                    // All there can be, whatever it is: cheaper than a call.
+                    let (first, last) = (text.cast::<u64>().read_unaligned(), text.add(8).read());
+                    to.cast::<u64>().write_unaligned(first);
+                    to.add(8).write(last);
+                } else {
+                    core::ptr::copy(text, to, len);
+                }
+                self.at = to.add(len);
             }
             let mut line = Out { at: start, end: self.end, sink: &mut *self.sink };
             line.at.write(b'$');
