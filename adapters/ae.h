@@ -1,4 +1,6 @@
-/* Drives asynchronous contexts with ae, the event loop of Redis (src/ae.c there).
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Drives asynchronous contexts with ae, the event loop of Redis (src/ae.c there).
  *
  *     static void answered(redisAsyncContext *ac, void *reply, void *privdata) {
  *         if (reply != NULL) puts(((redisReply *)reply)->str);

@@ -1,4 +1,6 @@
-/* Drives asynchronous contexts with libev (http://software.schmorp.de/pkg/libev.html).
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Drives asynchronous contexts with libev (http://software.schmorp.de/pkg/libev.html).
  *
  *     static void answered(redisAsyncContext *ac, void *reply, void *privdata) {
  *         if (reply != NULL) puts(((redisReply *)reply)->str);

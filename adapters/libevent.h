@@ -1,4 +1,6 @@
-/* Drives asynchronous contexts with libevent 2 (https://libevent.org).
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Drives asynchronous contexts with libevent 2 (https://libevent.org).
  *
  *     static void answered(redisAsyncContext *ac, void *reply, void *privdata) {
  *         if (reply != NULL) puts(((redisReply *)reply)->str);
@@ -68,13 +70,15 @@ static inline void redisLibeventTimeout(evutil_socket_t fd, short ready, void *a
 }
 
 /* An event that waits cannot be changed. The spare one takes its place, and is added
- * before the other is removed: so the kernel is told only of what differs. */
+ * before the other is removed: so the kernel is told only of what differs. If libevent
+ * cannot do it, all stays as it was, and the next request tries again. */
 static inline void redisLibeventWatch(redisLibeventEvents *e, int flags) {
     struct event *next = e->spare;
     if (flags == e->flags) return;
     if (flags != 0) {
-        event_assign(next, e->base, e->context->c.fd, (short)(flags | EV_PERSIST), redisLibeventHandler, e);
-        event_add(next, NULL);
+        const short what = (short)(flags | EV_PERSIST);
+        if (event_assign(next, e->base, e->context->c.fd, what, redisLibeventHandler, e) != 0) return;
+        if (event_add(next, NULL) != 0) return;
     }
     event_del(e->ev);
     e->spare = e->ev;
@@ -128,11 +132,12 @@ static inline void redisLibeventCleanup(void *data) {
     hi_free(e);
 }
 
-/* Puts `ac` under the care of `base`. REDIS_ERR, with nothing changed, if `ac` is NULL,
- * has no descriptor (it could not begin to connect), is attached already, or memory is
- * short. */
+/* Puts `ac` under the care of `base`. REDIS_ERR, with nothing changed, if one of them is
+ * NULL, `ac` has no descriptor (it could not begin to connect), is attached already, or
+ * memory is short. */
 static inline int redisLibeventAttach(redisAsyncContext *ac, struct event_base *base) {
-    if (ac == NULL || ac->c.fd == REDIS_INVALID_FD || ac->ev.data != NULL) return REDIS_ERR;
+    if (ac == NULL || base == NULL) return REDIS_ERR;
+    if (ac->c.fd == REDIS_INVALID_FD || ac->ev.data != NULL) return REDIS_ERR;
 
     redisLibeventEvents *e = (redisLibeventEvents *)hi_calloc(1, sizeof(*e));
     if (e == NULL) return REDIS_ERR;

@@ -1,4 +1,6 @@
-/* Drives one asynchronous context with poll(2): no event library, no global loop.
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Drives one asynchronous context with poll(2): no event library, no global loop.
  * For programs that have a single connection, tests, and loops of one's own.
  *
  *     static void answered(redisAsyncContext *ac, void *reply, void *privdata) {
@@ -90,7 +92,10 @@ static inline int redisPollWait(const redisPollEvents *e, double timeout) {
  *
  * Returns the REDIS_POLL_HANDLED_ bits of what was done, 0 for nothing (also at once
  * when nothing is wanted, or `ac` is not attached), or the negative result of poll(2)
- * with errno set. A signal counts as nothing done. */
+ * with errno set. A signal counts as nothing done.
+ *
+ * Since it returns at once when nothing is wanted, a loop of nothing but ticks spins while
+ * neither a connect callback is set nor a command queued. */
 static inline int redisPollTick(redisAsyncContext *ac, double timeout) {
     redisPollEvents *e = ac != NULL ? (redisPollEvents *)ac->ev.data : NULL;
     if (e == NULL || e->in_tick) return 0;

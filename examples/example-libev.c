@@ -15,6 +15,10 @@
 
 static int connections; /* that have ended well */
 
+static void on_connect(const redisAsyncContext *ac, int result) {
+    if (result != REDIS_OK) fprintf(stderr, "Cannot connect: %s\n", ac->errstr);
+}
+
 static void on_disconnect(const redisAsyncContext *ac, int result) {
     if (result == REDIS_OK) connections++;
     else fprintf(stderr, "Connection lost: %s\n", ac->errstr);
@@ -52,6 +56,7 @@ static redisAsyncContext *connect_to(struct ev_loop *loop, int argc, char **argv
         redisAsyncFree(ac);
         exit(1);
     }
+    redisAsyncSetConnectCallback(ac, on_connect);
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
     return ac;
 }

@@ -11,7 +11,8 @@
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 
-static int done; /* the context is gone */
+static int done;   /* the context is gone */
+static int status; /* of the program; 1 if there was no connection */
 
 static void on_connect(const redisAsyncContext *ac, int result) {
     if (result == REDIS_OK) {
@@ -19,6 +20,7 @@ static void on_connect(const redisAsyncContext *ac, int result) {
         return;
     }
     fprintf(stderr, "Cannot connect: %s\n", ac->errstr);
+    status = 1;
     done = 1;
 }
 
@@ -38,7 +40,7 @@ static void on_time(redisAsyncContext *ac, void *reply, void *privdata) {
 /* Nobody pushes to this list, and the server would wait for ever. We do not. */
 static void on_pop(redisAsyncContext *ac, void *reply, void *privdata) {
     (void)privdata;
-    if (reply == NULL) printf("BLPOP: no reply, %s\n", ac->errstr);
+    if (reply == NULL && !done) printf("BLPOP: no reply, %s\n", ac->errstr);
 }
 
 int main(int argc, char **argv) {
@@ -65,5 +67,5 @@ int main(int argc, char **argv) {
     /* A tick handles what is ready, and waits for it at most that long: time for the
      * rest of the program between two. */
     while (!done) redisPollTick(ac, 0.1);
-    return 0;
+    return status;
 }

@@ -273,6 +273,25 @@ TEST(LOOP, attaching_nothing_or_a_failed_context_is_refused, "") {
     end();
 }
 
+#ifndef LOOP_poll
+TEST(LOOP, attaching_to_no_loop_is_refused, "") {
+    begin();
+    redisAsyncContext *ac = redisAsyncConnectUnix(live_unix());
+    CHECK(ac != NULL);
+    CHECK_INT(ac->err, 0);
+#if defined(LOOP_libevent)
+    CHECK_INT(redisLibeventAttach(ac, NULL), REDIS_ERR);
+#elif defined(LOOP_libev)
+    CHECK_INT(redisLibevAttach(NULL, ac), REDIS_ERR);
+#else
+    CHECK_INT(redisAeAttach(NULL, ac), REDIS_ERR);
+#endif
+    check_unattached(ac);
+    redisAsyncFree(ac);
+    end();
+}
+#endif
+
 #ifdef LOOP_libevent
 static int event_allocs_left;
 
