@@ -5,7 +5,7 @@
 #   make install           PREFIX=/usr/local DESTDIR= LIBDIR= INCLUDEDIR= PKGCONFIGDIR=
 #   make check             every test; what is missing on the machine is installed first
 #
-# One check by itself: abi, lint, valgrind, check-original.
+# One check by itself: abi, lint, valgrind, check-original, asan, oom, stress; see docs/testing.md.
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -37,7 +37,7 @@ links := $(filter-out $(real_name),$(sort $(SONAME) libhiredis_rs.so))
 
 export CC CXX AR CARGO REDIS_SERVER
 
-.PHONY: all abi check check-original clean demo FORCE install lint uninstall valgrind
+.PHONY: all abi asan check check-original clean demo FORCE install lint oom stress uninstall valgrind
 .DELETE_ON_ERROR:
 
 all: $(shared) $(static)
@@ -98,6 +98,19 @@ valgrind: all
 	TEST_TIMEOUT=20 TEST_WRAPPER="valgrind -q --trace-children=yes --error-exitcode=99 --num-callers=30 \
 	    --leak-check=full --show-leak-kinds=$(leaks) --errors-for-leak-kinds=$(leaks) \
 	    --suppressions=ctests/valgrind.supp" ctests/run --lib so
+
+# The C suite and the library built with sanitizers. Needs a nightly toolchain.
+asan:
+	scripts/asan
+
+# The random tests with fresh seeds, for that long, with sanitizers.
+SECONDS ?= 120
+stress:
+	scripts/stress $(SECONDS)
+
+# Every test in which memory runs out.
+oom: all
+	scripts/oom
 
 # The C suite against hiredis itself (the package libhiredis-dev): which tests does it fail?
 check-original:
