@@ -1348,8 +1348,55 @@ unsafe fn whole_leaf(at: *const u8, end: *const u8) -> (*mut redisReply, *const 
                 let kind = if *at == b'+' { REDIS_REPLY_STATUS } else { REDIS_REPLY_ERROR };
                 (reply::string(kind, text, len), text.add(len + 2))
             }
+            b',' => {
+                let text = at.add(1);
+                let (value, line) = short_double(text);
+                if line.is_null() || !is_line_end(line) {
+                    return NONE;
+                }
+                (reply::double(value, text, line.addr() - text.addr()), line.add(2))
+            }
             _ => NONE,
         }
+    }
+}
+
+/// The double at `at`, if it is digits and perhaps a point, few enough of them that number
+/// and power of ten are exact, so that their quotient is rounded right; and where it ends,
+/// NULL if it is not so.
+///
+/// # Safety
+/// As for `whole_leaf`.
+#[inline(never)]
+unsafe fn short_double(at: *const u8) -> (f64, *const u8) {
+    const MOST: usize = 15;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let negative = *at == b'-';
+        let start = at.add(usize::from(negative));
+        let (mut number, mut power) = (0u64, 1u64);
+        let (mut next, mut digits, mut point) = (start, 0, false);
+        loop {
+            let digit = (*next).wrapping_sub(b'0');
+            if digit <= 9 {
+                number = number * 10 + u64::from(digit);
+                power = if point { power * 10 } else { power };
+                digits += 1;
+            } else if *next == b'.' && !point {
+                point = true;
+            } else {
+                break;
+            }
+            if digits > MOST {
+                return (0.0, ptr::null());
+            }
+            next = next.add(1);
+        }
+        if digits == 0 {
+            return (0.0, ptr::null());
+        }
+        let value = number as f64 / power as f64;
+        (if negative { -value } else { value }, next)
     }
 }
 
