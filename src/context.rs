@@ -30,6 +30,9 @@ use crate::sys::{self, Deadline, Ready};
 const READ_SIZE: usize = REDIS_READER_MAX_BUF;
 /// And at most, while reads keep coming back full.
 const READ_SIZE_MAX: usize = 1024 * 1024;
+/// As many confirmations as the server sends, of which none has come yet, or some have.
+const MANY: usize = usize::MAX - 1;
+const MORE: usize = usize::MAX;
 /// Room that an empty `obuf` may keep.
 const OBUF_KEPT: usize = 1024;
 
@@ -632,12 +635,18 @@ impl Ctx {
         // caller's promise.
         unsafe {
             let io = reader.io();
-            if io.confirmations == 0 || !is_aggregate((*reply).r#type) {
+            if io.confirmations == 0 {
                 return false;
             }
-            let confirms = kind_of(reply).is_some_and(|(event, _)| event != Event::Message);
-            if confirms && io.confirmations != usize::MAX {
-                io.confirmations -= 1;
+            let kind = (*reply).r#type;
+            let confirms =
+                is_aggregate(kind) && kind_of(reply).is_some_and(|(event, _)| event != Event::Message);
+            match (confirms, io.confirmations) {
+                (true, MANY | MORE) => io.confirmations = MORE,
+                (true, n) => io.confirmations = n - 1,
+                // They come in one run, which another reply ends.
+                (false, MORE) if kind != REDIS_REPLY_PUSH => io.confirmations = 0,
+                _ => {}
             }
             confirms
         }
@@ -736,10 +745,10 @@ impl Ctx {
         }
         if let (Some(Verb::Subscribe(_) | Verb::Unsubscribe(_)), Some(reader)) = (verb, self.reader()) {
             // How many names an UNSUBSCRIBE without any has, only the server knows.
-            let names = if written.count > 1 { written.count - 1 } else { usize::MAX };
+            let names = if written.count > 1 { written.count - 1 } else { MANY };
             // SAFETY: nobody else holds a reference into the reader.
             let confirmations = unsafe { &mut reader.io().confirmations };
-            *confirmations = confirmations.saturating_add(names);
+            *confirmations = confirmations.saturating_add(names).min(MANY);
         }
         self.get_reply()
     }

@@ -128,19 +128,29 @@ pub(crate) fn poll(fd: c_int, events: i16, timeout_ms: c_int) -> Ready {
     }
 }
 
-/// Sleeps for whoever cannot but try again, once for all who do so in turn: one of them,
-/// told by its address, sleeps each time, and the others rely on it.
+/// Who sleeps in `pause_in_turn`, by its address, and when it last did.
+static SLEEPER: AtomicUsize = AtomicUsize::new(0);
+static SLEPT: AtomicI64 = AtomicI64::new(0);
+
+/// Sleeps for whoever cannot but try again, once for all who do so in turn: one of them
+/// sleeps each time, and the others rely on it.
 pub(crate) fn pause_in_turn(who: usize, ms: c_int) {
-    static SLEEPER: AtomicUsize = AtomicUsize::new(0);
-    static SLEPT: AtomicI64 = AtomicI64::new(0);
+    let sleeper = SLEEPER.load(Relaxed);
     let lately = now_ms().saturating_sub(SLEPT.load(Relaxed)) <= i64::from(ms) * 2;
-    if lately && SLEEPER.load(Relaxed) != who {
+    if lately && sleeper != 0 && sleeper != who {
         return;
     }
     // SAFETY: no descriptors.
     unsafe { libc::poll(core::ptr::null_mut(), 0, ms) };
     SLEEPER.store(who, Relaxed);
     SLEPT.store(now_ms(), Relaxed);
+}
+
+/// Whoever need not try again any more leaves its turn to others.
+pub(crate) fn leave_turn(who: usize) {
+    if SLEEPER.load(Relaxed) == who {
+        SLEEPER.store(0, Relaxed);
+    }
 }
 
 /// A stream socket in non-blocking mode, below 0 on failure.

@@ -77,7 +77,12 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
     // SAFETY: the caller's promise.
     let c = unsafe { context::connect_with_options(&own) }?;
     let Ok(ac) = widen(c) else {
-        c.free();
+        if options.r#type == REDIS_CONN_USERFD {
+            // Without a context the descriptor stays the program's.
+            c.free_keep_fd();
+        } else {
+            c.free();
+        }
         return None;
     };
     // SAFETY: a new context.
@@ -216,8 +221,8 @@ fn special_sent(ac: Ac, tag: Tag, muted: bool) {
     }
     match tag {
         Tag::Monitor if !muted => ac.set(REDIS_MONITORING),
-        Tag::Multi => muting.set_multi(true),
-        Tag::Exec | Tag::Discard => muting.set_multi(false),
+        Tag::Multi => muting.multi_sent(),
+        Tag::Exec | Tag::Discard => muting.multi_ended(),
         Tag::Reset => muting.reset(),
         _ => {}
     }
@@ -285,7 +290,7 @@ fn take_muted(ac: Ac) -> Life {
             break;
         }
         let Some((callback, _)) = ac.oldest().shift(&mut ac.private().spare) else { break };
-        ac.private().muting.taken(muted);
+        ac.private().muting.taken(muted, tag == Tag::Reset);
         ac.pubsub().regular_received();
         if tag == Tag::Reset && reset(ac) == Life::Ended {
             return end_with(ac, callback);
@@ -430,7 +435,9 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
             ac.private().resp3 = false;
             ac.clear(REDIS_SUPPORTS_PUSH);
         }
-        Tag::Multi if kind != REDIS_REPLY_STATUS => ac.private().muting.set_multi(false),
+        Tag::Multi if !ac.replies().ends_multi() && !ac.sub_replies().ends_multi() => {
+            ac.private().muting.multi_answered(kind == REDIS_REPLY_STATUS);
+        }
         Tag::Reset if kind == REDIS_REPLY_STATUS && reset(ac) == Life::Ended => {
             ac.ctx().drop_reply(reply);
             return end_with(ac, callback);
@@ -654,6 +661,7 @@ fn catch_up(ac: Ac) {
 
 #[inline(never)]
 fn established(ac: Ac) -> Life {
+    sys::leave_turn(ac.as_ptr().addr());
     ac.set(REDIS_CONNECTED);
     ac.call_connect(REDIS_OK);
     if after_callback(ac) == Life::Ended {
@@ -884,6 +892,7 @@ fn fail(ac: Ac, callback: Callback) {
 /// Ends the connection, if that is not done, and frees the context.
 #[inline(never)]
 fn free(ac: Ac) {
+    sys::leave_turn(ac.as_ptr().addr());
     ac.mirror_error();
     // Nothing more is accepted, whatever callbacks try.
     ac.set(REDIS_DISCONNECTING);

@@ -24,19 +24,32 @@ pub(crate) struct Muting {
     off: bool,
     /// The next command's reply is skipped.
     skip: bool,
-    /// Commands are being queued in a transaction: none takes effect.
-    in_multi: bool,
+    /// MULTIs that were sent since the last EXEC, DISCARD or RESET and are not answered.
+    multis: usize,
+    /// One that was sent since then was accepted.
+    multi: bool,
     /// MONITOR was sent.
     monitoring: bool,
     /// Muted commands that wait for their turn.
     pub(crate) waiting: usize,
     /// Commands muted by CLIENT REPLY that had their turn, since the last reply.
     assumed: usize,
+    /// RESET was one of them.
+    assumed_reset: bool,
 }
 
 impl Muting {
     pub(crate) const fn new() -> Muting {
-        Muting { off: false, skip: false, in_multi: false, monitoring: false, waiting: 0, assumed: 0 }
+        Muting {
+            off: false,
+            skip: false,
+            multis: 0,
+            multi: false,
+            monitoring: false,
+            waiting: 0,
+            assumed: 0,
+            assumed_reset: false,
+        }
     }
 
     /// The mode that CLIENT with these arguments asks for.
@@ -65,7 +78,7 @@ impl Muting {
     pub(crate) fn mutes(&self, mode: Option<Mode>) -> bool {
         match mode {
             None => self.off || self.skip,
-            Some(Mode::On) => self.in_multi && (self.off || self.skip),
+            Some(Mode::On) => self.in_multi() && (self.off || self.skip),
             Some(Mode::Off | Mode::Skip) => true,
         }
     }
@@ -77,13 +90,13 @@ impl Muting {
 
     /// In a transaction OFF and SKIP would take effect in the middle of the reply to EXEC.
     pub(crate) fn refuses(&self, mode: Option<Mode>) -> bool {
-        self.in_multi && matches!(mode, Some(Mode::Off | Mode::Skip))
+        self.in_multi() && matches!(mode, Some(Mode::Off | Mode::Skip))
     }
 
     /// Notes that a MONITOR is sent. True if the server ignores it, unless it refused the
     /// one before.
     pub(crate) fn monitor_again(&mut self) -> bool {
-        !self.in_multi && core::mem::replace(&mut self.monitoring, true)
+        !self.in_multi() && core::mem::replace(&mut self.monitoring, true)
     }
 
     /// MONITOR was answered.
@@ -97,28 +110,50 @@ impl Muting {
         self.skip = false;
         match mode {
             None => {}
-            Some(_) if self.in_multi => {}
+            Some(_) if self.in_multi() => {}
             Some(Mode::On) => self.off = false,
             Some(Mode::Off) => self.off = true,
             Some(Mode::Skip) => self.skip = !self.off,
         }
     }
 
-    /// Whether commands are now queued in a transaction.
-    pub(crate) fn set_multi(&mut self, in_multi: bool) {
-        self.in_multi = in_multi;
+    /// Commands are being queued in a transaction: none takes effect.
+    fn in_multi(&self) -> bool {
+        self.multi || self.multis > 0
+    }
+
+    pub(crate) fn multi_sent(&mut self) {
+        self.multis += 1;
+    }
+
+    /// A MULTI was answered that no EXEC, DISCARD or RESET was sent after.
+    pub(crate) fn multi_answered(&mut self, accepted: bool) {
+        self.multis = self.multis.saturating_sub(1);
+        self.multi |= accepted;
+    }
+
+    /// EXEC or DISCARD was sent.
+    pub(crate) fn multi_ended(&mut self) {
+        self.multis = 0;
+        self.multi = false;
     }
 
     /// RESET was sent.
     pub(crate) fn reset(&mut self) {
-        *self = Muting { waiting: self.waiting, assumed: self.assumed, ..Muting::new() };
+        *self = Muting {
+            waiting: self.waiting,
+            assumed: self.assumed,
+            assumed_reset: self.assumed_reset,
+            ..Muting::new()
+        };
     }
 
     /// A command that gets no reply had its turn; by CLIENT REPLY, or because it is a
     /// MONITOR too many.
-    pub(crate) fn taken(&mut self, by_client_reply: bool) {
+    pub(crate) fn taken(&mut self, by_client_reply: bool, reset: bool) {
         self.waiting = self.waiting.saturating_sub(1);
         self.assumed += usize::from(by_client_reply);
+        self.assumed_reset |= reset;
     }
 
     /// A reply came: if it refuses CLIENT REPLY, gives how many more come for commands
@@ -128,6 +163,7 @@ impl Muting {
     /// `reply` is live.
     pub(crate) unsafe fn refused_by(&mut self, reply: *const redisReply) -> Option<usize> {
         let assumed = core::mem::take(&mut self.assumed);
+        let reset = core::mem::take(&mut self.assumed_reset);
         if assumed == 0 {
             return None;
         }
@@ -138,7 +174,8 @@ impl Muting {
             }
             slice::from_raw_parts((*reply).str.cast::<u8>(), (*reply).len)
         };
-        let refuses = refuses_client_reply(text);
+        // RESET ends the login, so what comes after it is refused for that.
+        let refuses = refuses_client_reply(text) || (text.starts_with(b"NOAUTH") && !reset);
         if !refuses {
             return None;
         }
@@ -149,13 +186,19 @@ impl Muting {
 }
 
 /// Whether an error is about CLIENT REPLY itself: the command, not what another one says
-/// about clients.
+/// about clients, nor one that has the word among its arguments, which the server quotes.
 fn refuses_client_reply(text: &[u8]) -> bool {
-    let begins = |with: &[u8]| text.starts_with(with);
-    let names = |name: &[u8]| text.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name));
-    begins(b"NOAUTH")
-        || ((begins(b"NOPERM") || begins(b"ERR unknown command") || begins(b"ERR Can't execute"))
-            && (names(b"'client|reply'") || names(b"'client'") || names(b"`client`")))
+    let names =
+        |text: &[u8], name: &[u8]| text.get(..name.len()).is_some_and(|t| t.eq_ignore_ascii_case(name));
+    let is_command =
+        |text: &[u8]| [&b"'client|reply'"[..], b"'client'", b"`client`"].iter().any(|name| names(text, name));
+    for with in [&b"ERR unknown command "[..], b"ERR Can't execute "] {
+        if let Some(rest) = text.strip_prefix(with) {
+            return is_command(rest);
+        }
+    }
+    // "NOPERM this user has no permissions to run the 'client|reply' command", or so.
+    text.starts_with(b"NOPERM") && (0..text.len()).any(|at| is_command(text.get(at..).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -200,7 +243,6 @@ mod tests {
     #[test]
     fn a_refusal_names_the_command() {
         for text in [
-            "NOAUTH Authentication required.",
             "NOPERM this user has no permissions to run the 'client|reply' command",
             "ERR unknown command 'CLIENT', with args beginning with: 'REPLY' 'OFF'",
             "ERR Can't execute 'client|reply': only (P|S)SUBSCRIBE",

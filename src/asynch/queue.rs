@@ -121,6 +121,20 @@ impl Queue {
         again
     }
 
+    /// Whether a command that ends a transaction waits.
+    pub(crate) fn ends_multi(self) -> bool {
+        let mut node = self.head();
+        while !node.is_null() {
+            // SAFETY: a live node.
+            let (tag, next) = unsafe { (Tag::from_bits((*node).pending_subs), (*node).next) };
+            if matches!(tag, Tag::Exec | Tag::Discard | Tag::Reset) {
+                return true;
+            }
+            node = next;
+        }
+        false
+    }
+
     /// How many callbacks wait.
     pub(crate) fn count(self) -> usize {
         let (mut n, mut node) = (0, self.head());
