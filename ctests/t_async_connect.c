@@ -694,6 +694,36 @@ TEST(async_connect, a_connect_that_takes_too_long_fails_with_a_timeout, "139") {
     close(listener);
 }
 
+int redisContextUpdateConnectTimeout(redisContext *c, const struct timeval *timeout);
+
+TEST(async_connect, a_connect_timeout_set_later_counts_from_the_creation, "139") {
+    struct timeval tv = {30, 0}, little = {0, 100000};
+    int listener, filler[8], fillers, port = silent_port(&listener, filler, &fillers);
+    conn c;
+    conn_zero(&c);
+    redisAsyncContext *ac = redisAsyncConnect("127.0.0.1", port);
+    CHECK(ac != NULL);
+    CHECK_INT(redisContextUpdateConnectTimeout(&ac->c, &tv), REDIS_OK);
+    test_sleep_ms(200);
+    conn_adopt(&c, ac);
+    /* Setting the callback asks for write events, and sets the timer. */
+    CHECK_INT(c.timers > 0, 1);
+    if (c.timer.tv_sec > 29 || c.timer.tv_sec < 10) FAIL("the timer is set to %ld s", (long)c.timer.tv_sec);
+    redisAsyncHandleTimeout(c.ac);
+    CHECK_LOG("");
+    CHECK(c.ac != NULL);
+    CHECK_INT(c.ac->err, 0);
+    CHECK_INT(redisContextUpdateConnectTimeout(&ac->c, &little), REDIS_OK);
+    c.on_connect = connect_timed_out;
+    redisAsyncHandleTimeout(c.ac);
+    CHECK_LOG("connect=-1");
+    CHECK_INT(c.count, 1);
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+    while (fillers > 0) close(filler[--fillers]);
+    close(listener);
+}
+
 TEST(async_connect, events_before_the_connection_is_up_are_ignored, "") {
     int listener, filler[8], fillers, port = silent_port(&listener, filler, &fillers);
     conn c;

@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <hiredis/sds.h>
+
 #if HIREDIS_MAJOR >= 1
 
 enum { CONTEXTS = 10000, BATCH = 200, ROUNDS = 3, IDLE_BYTES = 1536 };
@@ -164,5 +166,52 @@ TEST(async_load, ten_thousand_contexts_on_one_loop, "") {
     alloc_count_end();
     free(many);
     close(loop);
+}
+
+/* ---- Long queues ----
+ *
+ * Were the work for one command in proportion to the queue, these would take minutes, and the limit
+ * for a test is half of one. */
+
+enum { QUEUED = 300000 };
+
+static void count_answer(redisAsyncContext *ac, void *reply, void *privdata) {
+    (void)ac;
+    (void)reply;
+    (void)privdata;
+    answered++;
+}
+
+TEST(async_load, many_subscriptions_behind_many_commands_cost_linear_work, "") {
+    conn c;
+    conn_up(&c);
+    for (int i = 0; i < QUEUED; i++)
+        CHECK_INT(redisAsyncCommand(c.ac, count_answer, NULL, "GET k"), REDIS_OK);
+    for (int i = 0; i < QUEUED; i++)
+        CHECK_INT(redisAsyncCommand(c.ac, count_answer, NULL, "SUBSCRIBE %d", i), REDIS_OK);
+    CHECK_INT(answered, 0);
+    redisAsyncFree(c.ac);
+    CHECK_INT(answered, 2 * QUEUED);
+    conn_done(&c);
+}
+
+TEST(async_load, many_commands_without_reply_cost_linear_work, "") {
+    conn c;
+    conn_up_with(&c, 0, 1000000);
+    CHECK_INT(redisAsyncCommand(c.ac, count_answer, NULL, "CLIENT REPLY OFF"), REDIS_OK);
+    for (int i = 0; i < QUEUED; i++)
+        CHECK_INT(redisAsyncCommand(c.ac, count_answer, NULL, "SET a b"), REDIS_OK);
+    CHECK(c.timers >= QUEUED);
+    CHECK_INT(redisAsyncCommand(c.ac, count_answer, NULL, "CLIENT REPLY ON"), REDIS_OK);
+    CHECK_INT(answered, 0);
+    char *sink = test_bytes(1 << 20);
+    while (sdslen(c.ac->c.obuf) > 0) {
+        flush(&c);
+        hand_read_now(c.server, sink, 1 << 20);
+    }
+    CHECK_INT(answered, 1 + QUEUED);
+    serve(&c, "+OK\r\n");
+    CHECK_INT(answered, 2 + QUEUED);
+    conn_done(&c);
 }
 #endif

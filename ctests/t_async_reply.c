@@ -155,6 +155,66 @@ TEST(async_reply, a_bad_format_is_refused_and_leaves_no_trace, "") {
     conn_done(&c);
 }
 
+#if HIREDIS_MAJOR >= 1
+static void untouched(conn *c, const char *before, const char *format, int want_err) {
+    size_t len = strlen(before);
+    CHECK_INT(ask_try(c, "no", format, "a value that is there"), REDIS_ERR);
+    CHECK_INT(c->ac->err, want_err);
+    CHECK_MEM_N(c->ac->c.obuf, sdslen(c->ac->c.obuf) + 1, before, len + 1);
+}
+
+TEST(async_reply, a_refused_command_leaves_obuf_as_it_was_up_to_its_nul, "7 178") {
+    static const char *const refused[] = {
+        "UNSUBSCRIBE x", "PUNSUBSCRIBE", "SUNSUBSCRIBE %s", "SET %s %q", "SET %s x%-", "SET k %08p",
+        "", "   ", "CLIENT REPLY OFF", "CLIENT REPLY SKIP",
+    };
+    for (int waiting = 0; waiting < 3; waiting++) {
+        conn c;
+        conn_up(&c);
+        ask(&c, NULL, "MULTI");
+        if (waiting != 1) flush(&c);
+        if (waiting == 2) ask(&c, NULL, "SET k v");
+        const char *before = test_printf("%s", c.ac->c.obuf);
+        CHECK_UINT(strlen(before), sdslen(c.ac->c.obuf));
+        for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+            /* Whatever was there behind the end, and shows when the NUL is gone. */
+            untouched(&c, before, refused[i], 0);
+        }
+        CHECK_INT(ask_formatted(&c, "no", "*2\r\n$9\r\nSUBSCRIBE\r\n$5\r\nx", 26), REDIS_ERR);
+        CHECK_MEM_N(c.ac->c.obuf, sdslen(c.ac->c.obuf) + 1, before, strlen(before) + 1);
+        conn_done(&c);
+    }
+}
+
+TEST(async_reply, a_command_without_memory_leaves_obuf_as_it_was_up_to_its_nul, "7") {
+    static const char *const commands[] = {"GET %s%0900d", "SUBSCRIBE %s %0900d", "GET %s",
+                                           "SUBSCRIBE %s"};
+    const char *name = test_printf("%060d", 7);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        for (size_t k = 1; ; k++) {
+            conn c;
+            conn_up(&c);
+            ask(&c, "a", "SET k v");
+            const char *before = test_printf("%s", c.ac->c.obuf);
+            alloc_fail_at(k);
+            int status = ask_try(&c, "b", commands[i], name, 1);
+            size_t failures = alloc_failures();
+            alloc_fail_never();
+            if (status != REDIS_OK) {
+                CHECK_INT(c.ac->err, REDIS_ERR_OOM);
+                CHECK_MEM_N(c.ac->c.obuf, sdslen(c.ac->c.obuf) + 1, before, strlen(before) + 1);
+            }
+            conn_done(&c);
+            if (failures == 0) {
+                CHECK_INT(status, REDIS_OK);
+                CHECK(k > 1);
+                break;
+            }
+        }
+    }
+}
+#endif
+
 /* ---- The lists are the state ---- */
 
 static void other_reply(redisAsyncContext *ac, void *reply, void *name) {

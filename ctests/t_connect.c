@@ -6,7 +6,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 /* A listening socket on ::1, or the test is skipped. */
@@ -406,6 +408,36 @@ TEST(connect, an_interrupted_wait_goes_on_with_the_time_that_is_left, "94") {
         CHECK(poll_ms[i] <= poll_ms[i - 1] - 29);
     redisFree(c);
 }
+
+#if HIREDIS_MAJOR >= 1
+static redisContext *cut_off;
+
+static void close_under_the_call(int sig) {
+    (void)sig;
+    close(cut_off->fd);
+    cut_off->fd = -1;
+}
+
+TEST(connect, a_signal_handler_may_close_the_descriptor_under_a_blocked_connect, "94") {
+    struct itimerval often = {{0, 100000}, {0, 100000}}, never = {{0, 0}, {0, 0}};
+    struct sigaction sa;
+
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = close_under_the_call;
+    sigaction(SIGALRM, &sa, NULL);
+    alloc_count_begin();
+    cut_off = redisConnectNonBlock("127.0.0.1", hand_stuck_port());
+    CHECK_NO_ERROR(cut_off);
+    cut_off->flags |= REDIS_BLOCK;
+    setitimer(ITIMER_REAL, &often, NULL);
+    CHECK_INT(redisReconnect(cut_off), REDIS_ERR);
+    setitimer(ITIMER_REAL, &never, NULL);
+    CHECK_ERROR(cut_off, REDIS_ERR_IO, "Bad file descriptor");
+    CHECK_INT(cut_off->fd, -1);
+    redisFree(cut_off);
+    alloc_count_end();
+}
+#endif
 
 static int failing_poll(struct pollfd *fds, nfds_t n, int ms) {
     (void)fds, (void)n, (void)ms;

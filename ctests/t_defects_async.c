@@ -1,6 +1,7 @@
 /* Where the original crashes, loses a reply or hands it to somebody else: one test for each
  * situation, with the bytes that show it. docs/differences.md tells the same in words. */
 #include "async.h"
+#include "syscalls.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
@@ -483,6 +484,43 @@ TEST(defects_async, reset_while_subscribed_ends_the_subscriptions, "") {
     resp2_3(reset_subscribed);
 }
 
+static void free_at_null(conn *c, const char *name, redisReply *reply) {
+    (void)name;
+    if (reply == NULL) redisAsyncFree(c->ac);
+}
+
+static void freed_by_reset(int protocol) {
+    conn c;
+    conn_up(&c);
+    c.on_reply = free_at_null;
+    ask(&c, "s", "SUBSCRIBE a");
+    ask(&c, "reset", "RESET");
+    ask(&c, "get", "GET k");
+    flush(&c);
+    serve(&c, shaped(protocol, "^3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n+RESET\r\n$1\r\nV\r\n"));
+    CHECK_LOG(shaped(protocol, "s:^[\"subscribe\" \"a\" :1] s:NULL reset:NULL get:NULL disconnect=0"));
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+
+    /* The same for the callback of MONITOR, and with a second subscription to be told. */
+    conn_up(&c);
+    c.on_reply = free_at_null;
+    ask(&c, "m", "MONITOR");
+    ask(&c, "s", "SUBSCRIBE a");
+    ask(&c, "reset", "RESET");
+    flush(&c);
+    serve(&c, shaped(protocol, "+OK\r\n^3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n+RESET\r\n"));
+    CHECK_LOG_EITHER(
+        shaped(protocol, "m:+OK s:^[\"subscribe\" \"a\" :1] m:NULL reset:NULL s:NULL disconnect=0"),
+        shaped(protocol, "m:+OK s:^[\"subscribe\" \"a\" :1] s:NULL reset:NULL m:NULL disconnect=0"));
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+}
+
+TEST(defects_async, a_free_in_a_null_callback_caused_by_reset_tells_resets_callback_too, "157 158") {
+    resp2_3(freed_by_reset);
+}
+
 static void back_to_resp2(const char *command) {
     redisContext *pub = live_sync();
     conn c;
@@ -705,6 +743,228 @@ static void reply_off_refused(int protocol) {
 
 TEST(defects_async, when_client_reply_is_refused_replies_go_on, "") {
     resp2_3(reply_off_refused);
+}
+
+/* An error after CLIENT REPLY SKIP and a command that is skipped; the pairing must go on. */
+static void other_error(const char *command, const char *error) {
+    conn c;
+    conn_up(&c);
+    ask(&c, "skip", "CLIENT REPLY SKIP");
+    ask(&c, "set", "SET k v");
+    ask(&c, "bad", command);
+    ask(&c, "a", "GET a");
+    ask(&c, "b", "GET b");
+    flush(&c);
+    CHECK_LOG("skip:NULL set:NULL");
+    serve(&c, test_printf("%s\r\n$1\r\nA\r\n$1\r\nB\r\n", error));
+    CHECK_STR(log_take(), test_printf("bad:%s a:\"A\" b:\"B\"", error));
+    CHECK_INT(list_length(&c.ac->replies), 0);
+    conn_done(&c);
+}
+
+static void other_error_live(int protocol) {
+    static const char *const commands[] = {"CLIENT KILL 1.2.3.4:5", "CLIENT KILL ID no", "clientfoo x",
+                                           "CLIENT NOSUCH"};
+    conn c;
+    conn_live(&c, protocol);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        ask(&c, "skip", "CLIENT REPLY SKIP");
+        ask(&c, "set", "SET refusal v");
+        ask(&c, "bad", commands[i]);
+        ask(&c, "one", "PING 1");
+        ask(&c, "two", "PING 2");
+        PUMP(&c, list_length(&c.ac->replies) == 0);
+        const char *log = log_take();
+        CHECK(strstr(log, "skip:NULL set:NULL bad:-ERR ") == log);
+        CHECK_STR(strstr(log, " one:"), " one:\"1\" two:\"2\"");
+    }
+    conn_done(&c);
+}
+
+TEST(defects_async, only_an_error_about_client_reply_itself_is_its_refusal, "") {
+    other_error("CLIENT KILL ID 99999", "-ERR No such client");
+    other_error("clientfoo x", "-ERR unknown command 'clientfoo', with args beginning with: 'x' ");
+    other_error("CLIENT NOSUCH", "-ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.");
+    other_error("CLIENT KILL ID 1",
+                "-NOPERM User joe has no permissions to run the 'client|kill' command");
+    other_error("GET client", "-NOPERM No permissions to access a key");
+    resp2_3(other_error_live);
+}
+
+TEST(defects_async, a_word_client_among_the_arguments_is_no_refusal_of_client_reply, "") {
+    other_error("nosuch CLIENT", "-ERR unknown command 'nosuch', with args beginning with: 'CLIENT' ");
+    other_error("nosuch client", "-ERR unknown command `nosuch`, with args beginning with: `client`, ");
+}
+
+/* The refusals that servers write, each for two commands: CLIENT REPLY and the one after it. */
+TEST(defects_async, a_refusal_of_client_reply_in_any_wording_drops_only_the_replies_given_up, "") {
+    static const char *const refusals[] = {
+        "-NOPERM User joe has no permissions to run the 'client|reply' command",
+        "-NOPERM this user has no permissions to run the 'client|reply' command",
+        "-NOPERM this user has no permissions to run the 'client' command or its subcommand",
+        "-NOAUTH Authentication required.",
+        "-ERR unknown command 'CLIENT', with args beginning with: 'REPLY' 'SKIP' ",
+        "-ERR unknown command `client`, with args beginning with: `reply`, `skip`, ",
+        "-ERR Can't execute 'client|reply': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE are allowed",
+    };
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        conn c;
+        conn_up(&c);
+        ask(&c, "skip", "CLIENT REPLY SKIP");
+        ask(&c, "set", "SET k v");
+        ask(&c, "a", "GET a");
+        ask(&c, "kill", "CLIENT KILL ID 99999");
+        ask(&c, "b", "GET b");
+        flush(&c);
+        CHECK_LOG("skip:NULL set:NULL");
+        serve(&c, refusals[i]);
+        serve(&c, "\r\n+OK\r\n$1\r\nA\r\n-ERR No such client\r\n$1\r\nB\r\n");
+        CHECK_LOG("a:\"A\" kill:-ERR No such client b:\"B\"");
+        /* Once more, with an error of another kind in between. */
+        ask(&c, "skip", "CLIENT REPLY SKIP");
+        ask(&c, "set", "SET k v");
+        ask(&c, "kill", "CLIENT KILL ID 99999");
+        ask(&c, "b", "GET b");
+        flush(&c);
+        CHECK_LOG("skip:NULL set:NULL");
+        serve(&c, "-ERR No such client\r\n$1\r\nB\r\n");
+        CHECK_LOG("kill:-ERR No such client b:\"B\"");
+        conn_done(&c);
+    }
+}
+
+static void off_around_multi(int protocol) {
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "del", "DEL offmulti");
+    PUMP(&c, list_length(&c.ac->replies) == 0);
+    log_take();
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "multi", "MULTI");
+    ask(&c, "set", "SET offmulti 1");
+    ask(&c, "exec", "EXEC");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET offmulti");
+    PUMP_LOG(&c, "off:NULL multi:NULL set:NULL exec:NULL on:+OK get:\"1\"");
+    /* DISCARD ends a transaction as well. */
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "multi", "MULTI");
+    ask(&c, "set", "SET offmulti 2");
+    ask(&c, "discard", "DISCARD");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET offmulti");
+    PUMP_LOG(&c, "off:NULL multi:NULL set:NULL discard:NULL on:+OK get:\"1\"");
+    /* SKIP skips the reply to MULTI alone. */
+    ask(&c, "skip", "CLIENT REPLY SKIP");
+    ask(&c, "multi", "MULTI");
+    ask(&c, "incr", "INCR offmulti");
+    ask(&c, "exec", "EXEC");
+    ask(&c, "get", "GET offmulti");
+    PUMP_LOG(&c, "skip:NULL multi:NULL incr:+QUEUED exec:*[:2] get:\"2\"");
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET offmulti");
+    PUMP_LOG(&c, "off:NULL on:+OK get:\"2\"");
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+}
+
+TEST(defects_async, a_transaction_while_replies_are_off_keeps_replies_paired, "") {
+    resp2_3(off_around_multi);
+}
+
+static void off_after_refused_multi(int protocol) {
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "multi", "MULTI x");
+    PUMP(&c, list_length(&c.ac->replies) == 0);
+    CHECK(strstr(log_take(), "multi:-ERR wrong number of arguments") != NULL);
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "set", "SET refusedmulti 1");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET refusedmulti");
+    ask(&c, "two", "PING 2");
+    PUMP_LOG(&c, "off:NULL set:NULL on:+OK get:\"1\" two:\"2\"");
+    /* In one go the refusal is not known yet: OFF may be refused, but not be mistaken. */
+    ask(&c, "multi", "MULTI x");
+    int accepted = ask_try(&c, "off", "CLIENT REPLY OFF") == REDIS_OK;
+    ask(&c, "set", "SET refusedmulti 2");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET refusedmulti");
+    ask(&c, "two", "PING 2");
+    PUMP(&c, strstr(log_text(), " two:") != NULL);
+    const char *log = log_take();
+    CHECK(strstr(log, "multi:-ERR wrong number of arguments") == log);
+    CHECK_STR(strstr(log, accepted ? " off:" : " set:"),
+              accepted ? " off:NULL set:NULL on:+OK get:\"2\" two:\"2\""
+                       : " set:+OK on:+OK get:\"2\" two:\"2\"");
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+}
+
+TEST(defects_async, client_reply_off_after_a_refused_multi_keeps_replies_paired, "") {
+    resp2_3(off_after_refused_multi);
+}
+
+static void off_inside_multi(int protocol) {
+    static const char *const switches[] = {"CLIENT REPLY OFF", "client reply skip"};
+    conn c;
+    conn_live(&c, protocol);
+    for (int i = 0; i < 2; i++) {
+        ask(&c, "multi", "MULTI");
+        for (int answered = 0; answered < 2; answered++) {
+            size_t len = sdslen(c.ac->c.obuf), waiting = list_length(&c.ac->replies);
+            CHECK_INT(ask_try(&c, "off", switches[i]), REDIS_ERR);
+            CHECK_UINT(sdslen(c.ac->c.obuf), len);
+            CHECK_UINT(list_length(&c.ac->replies), waiting);
+            CHECK_INT(c.ac->err, 0);
+            if (!answered) PUMP_LOG(&c, "multi:+OK");
+        }
+        ask(&c, "set", "SET insidemulti 1");
+        ask(&c, "on", "CLIENT REPLY ON");
+        ask(&c, "exec", "EXEC");
+        ask(&c, "get", "GET insidemulti");
+        PUMP_LOG(&c, "set:+QUEUED on:+QUEUED exec:*[+OK +OK] get:\"1\"");
+        ask(&c, "off", switches[i]);
+        ask(&c, "set", "SET insidemulti 2");
+        ask(&c, "on", "CLIENT REPLY ON");
+        ask(&c, "get", "GET insidemulti");
+        PUMP_LOG(&c, "off:NULL set:NULL on:+OK get:\"2\"");
+    }
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+}
+
+TEST(defects_async, client_reply_off_and_skip_inside_multi_are_refused_and_nothing_is_sent, "") {
+    resp2_3(off_inside_multi);
+}
+
+static void nested_multi(int protocol) {
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "multi", "MULTI");
+    ask(&c, "nested", "MULTI");
+    PUMP(&c, list_length(&c.ac->replies) == 0);
+    CHECK(strstr(log_take(), "multi:+OK nested:-ERR ") != NULL);
+    /* The server is still in the first one. */
+    CHECK_INT(ask_try(&c, "off", "CLIENT REPLY OFF"), REDIS_ERR);
+    ask(&c, "discard", "DISCARD");
+    ask(&c, "ping", "PING");
+    PUMP_LOG(&c, "discard:+OK ping:+PONG");
+    /* A refused one before one that is accepted. */
+    ask(&c, "refused", "MULTI x");
+    ask(&c, "multi", "MULTI");
+    PUMP(&c, list_length(&c.ac->replies) == 0);
+    CHECK(strstr(log_take(), " multi:+OK") != NULL);
+    CHECK_INT(ask_try(&c, "off", "CLIENT REPLY OFF"), REDIS_ERR);
+    ask(&c, "discard", "DISCARD");
+    ask(&c, "ping", "PING");
+    PUMP_LOG(&c, "discard:+OK ping:+PONG");
+    conn_done(&c);
+}
+
+TEST(defects_async, a_second_multi_that_is_refused_does_not_end_the_first, "") {
+    resp2_3(nested_multi);
 }
 
 TEST(defects_async, messages_still_arrive_while_replies_are_off, "") {
@@ -951,6 +1211,141 @@ TEST(defects_async, events_handled_inside_a_callback_have_no_effect, "") {
     CHECK_LOG("b:NULL disconnect=-1");
     CHECK_INT(c.count, 5);
     conn_done(&c);
+}
+
+/* ---- The functions behind, which TLS libraries call, inside a callback ---- */
+
+static void (*inside)(redisAsyncContext *ac);
+
+static void call_inside(conn *c, const char *name, redisReply *reply) {
+    (void)name;
+    (void)reply;
+    note("<");
+    inside(c->ac);
+    note(">");
+}
+
+static void call_inside_status(conn *c, int status) {
+    (void)status;
+    call_inside(c, NULL, NULL);
+}
+
+static void call_inside_push(conn *c, redisReply *reply) {
+    call_inside(c, NULL, reply);
+}
+
+static void call_inside_and_free(conn *c, const char *name, redisReply *reply) {
+    call_inside(c, name, reply);
+    redisAsyncFree(c->ac);
+}
+
+TEST(defects_async, the_transports_functions_have_no_effect_inside_a_callback, "") {
+    static void (*const functions[])(redisAsyncContext *) = {redisProcessCallbacks, redisAsyncRead,
+                                                             redisAsyncWrite};
+    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+        conn c;
+        inside = functions[i];
+        conn_zero(&c);
+        c.on_connect = call_inside_status;
+        c.on_disconnect = call_inside_status;
+        c.on_reply = call_inside;
+        c.on_push = call_inside_push;
+        conn_open(&c);
+        ask(&c, "a", "GET a");
+        ask(&c, "b", "GET b");
+        flush(&c);
+        CHECK_LOG("connect=0 < >");
+        serve(&c, ">1\r\n+x\r\n$1\r\nA\r\n>1\r\n+y\r\n$1\r\nB\r\n");
+        CHECK_LOG("push:>[+x] < > a:\"A\" < > push:>[+y] < > b:\"B\" < >");
+        /* In callbacks with a NULL reply and while others still wait. */
+        ask(&c, "a", "GET a");
+        ask(&c, "s", "SUBSCRIBE ch");
+        flush(&c);
+        hang_up(&c);
+        CHECK_LOG("a:NULL < > s:NULL < > disconnect=-1 < >");
+        CHECK(c.ac == NULL);
+        conn_done(&c);
+
+        /* Freed by the same callback, with more replies at hand. */
+        conn_up(&c);
+        c.on_reply = call_inside_and_free;
+        ask(&c, "a", "GET a");
+        ask(&c, "b", "GET b");
+        flush(&c);
+        serve(&c, "$1\r\nA\r\n$1\r\nB\r\n");
+        CHECK_LOG("a:\"A\" < > b:NULL < > disconnect=0");
+        CHECK(c.ac == NULL);
+        conn_done(&c);
+    }
+}
+
+TEST(defects_async, a_disconnect_by_the_transport_inside_a_callback_waits_for_its_return, "") {
+    conn c;
+    inside = __redisAsyncDisconnect;
+    conn_up(&c);
+    c.on_reply = call_inside;
+    c.on_disconnect = call_inside_status;
+    ask(&c, "a", "GET a");
+    ask(&c, "b", "GET b");
+    ask(&c, "s", "SUBSCRIBE ch");
+    flush(&c);
+    serve(&c, "$1\r\nA\r\n");
+    CHECK_LOG("a:\"A\" < > b:NULL < > s:NULL < > disconnect=-1 < >");
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+
+    conn_up(&c);
+    c.on_reply = call_inside_and_free;
+    ask(&c, "a", "GET a");
+    ask(&c, "b", "GET b");
+    flush(&c);
+    serve(&c, "$1\r\nA\r\n");
+    CHECK_LOG("a:\"A\" < > b:NULL < > disconnect=0");
+    conn_done(&c);
+
+    conn_zero(&c);
+    c.on_connect = call_inside_status;
+    conn_open(&c);
+    ask(&c, "a", "GET a");
+    flush(&c);
+    CHECK_LOG("connect=0 < > a:NULL disconnect=-1");
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+
+    conn_up(&c);
+    c.on_push = call_inside_push;
+    ask(&c, "a", "GET a");
+    flush(&c);
+    serve(&c, ">1\r\n+x\r\n");
+    CHECK_LOG("push:>[+x] < > a:NULL disconnect=-1");
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+}
+
+TEST(defects_async, a_dead_context_hands_out_nothing_more, "165") {
+    static const char *const rest[] = {
+        "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n+str\r\n*3\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n:1\r\n",
+        "*2\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n>1\r\n+x\r\n",
+        ">1\r\n$9\r\nsubscribe\r\n>1\r\n+x\r\n+MORE\r\n",
+    };
+    for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++) {
+        conn c;
+        conn_up_with(&c, REDIS_OPT_NOAUTOFREE, 0);
+        ask(&c, "s", "SUBSCRIBE channel");
+        flush(&c);
+        serve(&c, rest[i]);
+        CHECK_LOG("s:NULL disconnect=-1");
+        CHECK(c.ac != NULL);
+        CHECK_INT(c.ac->err, REDIS_ERR_PROTOCOL);
+        redisProcessCallbacks(c.ac);
+        redisAsyncRead(c.ac);
+        redisAsyncWrite(c.ac);
+        CHECK_LOG("");
+        CHECK(c.ac != NULL);
+        redisAsyncFree(c.ac);
+        CHECK_LOG("");
+        conn_done(&c);
+    }
 }
 
 TEST(defects_async, a_command_on_a_context_whose_connect_failed_is_refused, "145") {
@@ -1331,6 +1726,43 @@ TEST(defects_async, a_full_unix_backlog_is_retried_without_spinning, "") {
     full_backlog(1, 1);
     full_backlog(0, 1);
     full_backlog(0, 0);
+}
+
+static int slept;  /* milliseconds */
+
+static int count_sleeps(struct pollfd *fds, nfds_t n, int ms) {
+    if (n == 0 && ms > 0) slept += ms;
+    return real_poll(fds, n, ms);
+}
+
+/* Each of them would pause for a moment before it tries again. */
+TEST(defects_async, many_contexts_at_a_full_unix_backlog_pause_once_for_all, "") {
+    enum { MANY = 200 };
+    redisAsyncContext *many[MANY];
+    int filler[16];
+    char path[108];
+    conn c;
+    conn_zero(&c);
+    int fillers = fill_backlog(&c, path, filler);
+    for (int i = 0; i < MANY; i++) {
+        many[i] = redisAsyncConnectUnix(path);
+        CHECK(many[i] != NULL);
+        CHECK_INT(many[i]->err, 0);
+    }
+    instead.poll = count_sleeps;
+    for (int pass = 0; pass < 5; pass++) {
+        slept = 0;
+        for (int i = 0; i < MANY; i++) redisAsyncHandleWrite(many[i]);
+        if (slept > 50) FAIL("one pass over %d contexts sleeps for %d ms", (int)MANY, slept);
+    }
+    instead.poll = NULL;
+    for (int i = 0; i < MANY; i++) {
+        CHECK_INT(many[i]->err, 0);
+        redisAsyncFree(many[i]);
+    }
+    while (fillers > 0) close(filler[--fillers]);
+    close(c.listener);
+    alloc_count_end();
 }
 
 TEST(defects_async, a_unix_backlog_that_stays_full_ends_in_a_timeout, "139") {

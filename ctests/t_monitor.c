@@ -251,6 +251,52 @@ TEST(monitor, two_monitors_that_are_both_refused_both_hear_so, "183") {
     conn_done(&c);
 }
 
+TEST_1X(monitor, after_one_was_refused_and_one_accepted_the_next_gets_null, "176") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "m1", "MONITOR");
+    ask(&c, "auth", "AUTH x");
+    ask(&c, "m2", "MONITOR");
+    flush(&c);
+    serve(&c, "-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n");
+    CHECK_LOG("m1:-NOAUTH Authentication required. auth:+OK m2:+OK");
+    CHECK(c.ac->c.flags & REDIS_MONITORING);
+    ask(&c, "m3", "MONITOR");
+    ask(&c, "get", "GET a");
+    flush(&c);
+    serve(&c, "$1\r\nA\r\n" LINE("GET"));
+    CHECK_LOG("m3:NULL get:\"A\" m2:+@ \"GET\"");
+    CHECK_INT(list_length(&c.ac->replies), 0);
+    conn_done(&c);
+    CHECK_LOG("m2:NULL disconnect=0");
+}
+
+static void refused_then_accepted(int protocol) {
+    redisContext *other = live_sync();
+    conn c;
+    sync_text(other, "ACL SETUSER mon3 on >pw ~* &* +@all -monitor");
+    conn_live(&c, protocol);
+    ask(&c, "auth", "AUTH mon3 pw");
+    ask(&c, "m1", "MONITOR");
+    ask(&c, "auth", "AUTH default any");
+    ask(&c, "m2", "MONITOR");
+    PUMP(&c, strstr(log_text(), "m2:") != NULL);
+    const char *log = log_take();
+    CHECK(strstr(log, "auth:+OK m1:-NOPERM ") == log);
+    CHECK_STR(strstr(log + 9, " auth:"), " auth:+OK m2:+OK");
+    ask(&c, "m3", "MONITOR");
+    ask(&c, "name", "CLIENT SETNAME third");
+    PUMP(&c, strstr(log_text(), "\"SETNAME\"") != NULL);
+    CHECK_LOG("m3:NULL name:+OK m2:+@ \"CLIENT\" \"SETNAME\" \"third\"");
+    conn_done(&c);
+    sync_text(other, "ACL DELUSER mon3");
+    sync_done(other);
+}
+
+TEST_1X(monitor, a_monitor_allowed_after_a_refusal_is_the_one_that_counts, "176") {
+    resp2_3(refused_then_accepted);
+}
+
 TEST(monitor, without_callback_the_lines_are_dropped, "169") {
     conn c;
     conn_up(&c);

@@ -727,3 +727,151 @@ static void in_transaction(int protocol) {
 TEST_1X(pubsub, a_subscription_inside_a_transaction_keeps_replies_paired, "") {
     resp2_3(in_transaction);
 }
+
+#if HIREDIS_MAJOR >= 1
+/* `end` is what the server answers to EXEC or DISCARD, `ended` how the log shows it. */
+static void not_executed(int protocol, const char *last, const char *end, const char *ended) {
+    conn c;
+    conn_up(&c);
+    ask(&c, "old", "SUBSCRIBE old");
+    flush(&c);
+    message(&c, protocol, "subscribe", "old", ":1", NULL);
+    CHECK_LOG(shaped(protocol, "old:^[\"subscribe\" \"old\" :1]"));
+    ask(&c, "multi", "MULTI");
+    ask(&c, "s", "SUBSCRIBE new");
+    ask(&c, "p", "PSUBSCRIBE p*");
+    ask(&c, "end", last);
+    ask(&c, "ping", "PING");
+    flush(&c);
+    serve(&c, test_printf("+OK\r\n+QUEUED\r\n+QUEUED\r\n%s\r\n+PONG\r\n", end));
+    CHECK_LOG_EITHER(test_printf("multi:+OK s:+QUEUED p:+QUEUED s:NULL p:NULL end:%s ping:+PONG", ended),
+                     test_printf("multi:+OK s:+QUEUED p:+QUEUED end:%s s:NULL p:NULL ping:+PONG", ended));
+    CHECK(subscribed(&c));
+    /* Nobody listens to these. */
+    message(&c, protocol, "message", "new", "m", NULL);
+    message(&c, protocol, "message", "old", "m", NULL);
+    CHECK_LOG(shaped(protocol, "old:^[\"message\" \"old\" \"m\"]"));
+    ask(&c, NULL, "UNSUBSCRIBE old");
+    flush(&c);
+    message(&c, protocol, "unsubscribe", "old", ":0", NULL);
+    CHECK_LOG(shaped(protocol, "old:^[\"unsubscribe\" \"old\" :0]"));
+    CHECK(!subscribed(&c));
+
+    /* Without any other subscription. */
+    ask(&c, "multi", "MULTI");
+    ask(&c, "s", "SUBSCRIBE new");
+    ask(&c, "end", last);
+    flush(&c);
+    serve(&c, test_printf("+OK\r\n+QUEUED\r\n%s\r\n", end));
+    CHECK_LOG_EITHER(test_printf("multi:+OK s:+QUEUED s:NULL end:%s", ended),
+                     test_printf("multi:+OK s:+QUEUED end:%s s:NULL", ended));
+    CHECK(!subscribed(&c));
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+}
+
+static void not_executed_live(int protocol) {
+    redisContext *other = live_sync();
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "multi", "MULTI");
+    ask(&c, "s", "SUBSCRIBE discarded");
+    ask(&c, "discard", "DISCARD");
+    ask(&c, "echo", "ECHO x");
+    PUMP(&c, strstr(log_text(), "echo:") != NULL);
+    CHECK_LOG_EITHER("multi:+OK s:+QUEUED s:NULL discard:+OK echo:\"x\"",
+                     "multi:+OK s:+QUEUED discard:+OK s:NULL echo:\"x\"");
+    CHECK(!subscribed(&c));
+
+    ask(&c, "watch", "WATCH watched");
+    PUMP_LOG(&c, "watch:+OK");
+    sync_text(other, "SET watched %d", protocol);
+    ask(&c, "multi", "MULTI");
+    ask(&c, "s", "SUBSCRIBE aborted");
+    ask(&c, "exec", "EXEC");
+    ask(&c, "echo", "ECHO x");
+    PUMP(&c, strstr(log_text(), "echo:") != NULL);
+    CHECK_LOG_EITHER("multi:+OK s:+QUEUED s:NULL exec:nil echo:\"x\"",
+                     "multi:+OK s:+QUEUED exec:nil s:NULL echo:\"x\"");
+    CHECK(!subscribed(&c));
+
+    ask(&c, "multi", "MULTI");
+    ask(&c, "s", "SUBSCRIBE aborted");
+    ask(&c, "bad", "GET");
+    ask(&c, "exec", "EXEC");
+    ask(&c, "echo", "ECHO x");
+    PUMP(&c, strstr(log_text(), "echo:") != NULL);
+    const char *log = log_take();
+    CHECK(strstr(log, " s:NULL") != NULL);
+    CHECK(strstr(log, " exec:-EXECABORT ") != NULL);
+    CHECK(!subscribed(&c));
+    CHECK_INT(sync_int(other, "PUBLISH aborted m"), 0);
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+    sync_done(other);
+}
+
+static void never_executed(int protocol) {
+    not_executed(protocol, "DISCARD", "+OK", "+OK");
+    not_executed(protocol, "EXEC", "*-1", "nil");
+    not_executed(protocol, "EXEC", "_", "nil");
+    not_executed(protocol, "EXEC", "-EXECABORT no", "-EXECABORT no");
+    not_executed_live(protocol);
+}
+
+TEST(pubsub, a_subscription_in_a_transaction_that_is_not_executed_ends_with_null, "") {
+    resp2_3(never_executed);
+}
+
+/* ---- Replies that overtake confirmations ---- */
+
+static void overtaking(int late) {
+    conn c;
+    conn_up(&c);
+    ask(&c, "hello", "HELLO 3");
+    ask(&c, "a", "SUBSCRIBE a");
+    ask(&c, "g1", "GET 1");
+    ask(&c, "b", "SUBSCRIBE b");
+    ask(&c, "g2", "GET 2");
+    ask(&c, "c", "SUBSCRIBE c");
+    if (late) ask(&c, "g3", "GET 3");
+    flush(&c);
+    serve(&c, "%0\r\n+1\r\n+2\r\n");
+    CHECK_LOG("hello:%[] g1:+1 g2:+2");
+    message(&c, 3, "subscribe", "a", ":1", NULL);
+    message(&c, 3, "subscribe", "b", ":2", NULL);
+    message(&c, 3, "subscribe", "c", ":3", NULL);
+    CHECK_LOG("a:>[\"subscribe\" \"a\" :1] b:>[\"subscribe\" \"b\" :2] c:>[\"subscribe\" \"c\" :3]");
+    if (late) {
+        serve(&c, "-ERR 3\r\n");
+        CHECK_LOG("g3:-ERR 3");
+    }
+    /* The next error is for whoever is next. */
+    ask(&c, "g4", "GET 4");
+    ask(&c, "d", "SUBSCRIBE d");
+    ask(&c, "g5", "GET 5");
+    flush(&c);
+    serve(&c, "-ERR 4\r\n-NOPERM d\r\n+5\r\n");
+    CHECK_LOG("g4:-ERR 4 d:-NOPERM d g5:+5");
+    ask(&c, NULL, "UNSUBSCRIBE");
+    ask(&c, "g6", "GET 6");
+    flush(&c);
+    message(&c, 3, "unsubscribe", "a", ":2", NULL);
+    message(&c, 3, "unsubscribe", "b", ":1", NULL);
+    message(&c, 3, "unsubscribe", "c", ":0", NULL);
+    CHECK_LOG("a:>[\"unsubscribe\" \"a\" :2] b:>[\"unsubscribe\" \"b\" :1] "
+              "c:>[\"unsubscribe\" \"c\" :0]");
+    CHECK(!subscribed(&c));
+    CHECK_INT(c.ac->sub.pending_unsubs, 0);
+    redisAsyncDisconnect(c.ac);
+    serve(&c, "+6\r\n");
+    CHECK_LOG("g6:+6 disconnect=0");
+    CHECK(c.ac == NULL);
+    conn_done(&c);
+}
+
+TEST(pubsub, replies_that_overtake_confirmations_leave_the_order_right, "180") {
+    overtaking(0);
+    overtaking(1);
+}
+#endif

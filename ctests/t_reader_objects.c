@@ -1,7 +1,10 @@
 /* Reply objects of the program's own: what the constructors are told, and when. */
+#include "fake.h"
 #include "reading.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <hiredis/sds.h>
 
@@ -297,6 +300,20 @@ TEST(reader_objects, a_reply_nobody_wants_goes_to_free_object_once, "73") {
     CHECK_STR(calls, "A2:2@root I3:1@#1[0]/2 I3:2@#1[1]/2 free#1 ");
 }
 
+TEST(reader_objects, without_a_complete_reply_nothing_is_freed, "73") {
+    static const char *const beginnings[] = {
+        "", "+ab", "$5\r\nab", "$5", "*2\r\n:1\r\n", "*1\r\n*1\r\n", "%1\r\n+k\r\n",
+    };
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
+        redisReader *r = reader_with(&functions);
+        feed(r, beginnings[i], strlen(beginnings[i]));
+        /* object_free takes no NULL. */
+        for (int k = 0; k < 3; k++) CHECK_INT(redisReaderGetReply(r, NULL), REDIS_OK);
+        CHECK(strstr(calls, "free") == NULL);
+        redisReaderFree(r);
+    }
+}
+
 TEST(reader_objects, freeing_the_reader_frees_a_partial_root_once, "78") {
     redisReader *r = reader_with(&functions);
     void *reply;
@@ -426,6 +443,94 @@ TEST(reader_objects, the_function_table_is_read_at_each_use, "82") {
     CHECK_INT(redisReaderGetReply(r, NULL), REDIS_OK);
     CHECK_STR(calls, "A2:2@root I3:1@#1[0]/2 I3:1@root I3:2@root free#4 ");
     redisReaderFree(r);
+}
+
+/* Programs move a verbatim string's text over its type and copy as many bytes as they were told. */
+static volatile unsigned char beyond;
+static int strings_seen;
+
+static void *four_beyond(const redisReadTask *task, char *str, size_t len) {
+    (void)task;
+    CHECK(str >= calling->buf && str + len + 4 <= calling->buf + sdsalloc(calling->buf) + 1);
+    for (int i = 0; i < 4; i++) beyond = (unsigned char)str[len + (size_t)i];
+    strings_seen++;
+    return &strings_seen;
+}
+
+static redisReplyObjectFunctions beyond_functions = {four_beyond, NULL, NULL, NULL, NULL, NULL, NULL};
+
+static const char *string_of(char type, size_t n) {
+    const char *text = repeat("a", n, "");
+    if (type == '=') return test_printf("=%zu\r\ntxt:%s\r\n", n + 4, text);
+    if (type == '$') return test_printf("$%zu\r\n%s\r\n", n, text);
+    return test_printf("%c%s\r\n", type, type == '(' ? repeat("1", n + 1, "") : text);
+}
+
+TEST(reader_objects, four_bytes_behind_a_strings_text_can_be_read, "76") {
+    static const char types[] = "=$+-(";
+    for (size_t n = 0; n < 700; n += n < 300 ? 1 : 7) {
+        const char *bytes = string_of(types[n % 5], n);
+        size_t len = strlen(bytes), pieces[] = {1, 7, len - 1, len};
+        for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+            calling = redisReaderCreateWithFunctions(&beyond_functions);
+            strings_seen = 0;
+            for (size_t at = 0; at < len; at += pieces[i])
+                feed(calling, bytes + at, len - at < pieces[i] ? len - at : pieces[i]);
+            void *reply = NULL;
+            CHECK_INT(redisReaderGetReply(calling, &reply), REDIS_OK);
+            CHECK_PTR(reply, &strings_seen);
+            CHECK_INT(strings_seen, 1);
+            redisReaderFree(calling);
+        }
+    }
+    /* Every length as the only content of a new buffer, of each kind. */
+    for (size_t n = 0; n < 140; n++) {
+        for (const char *type = types; *type != '\0'; type++) {
+            const char *bytes = string_of(*type, n);
+            void *reply = NULL;
+            calling = redisReaderCreateWithFunctions(&beyond_functions);
+            for (size_t at = 0; bytes[at] != '\0'; at++) feed(calling, bytes + at, 1);
+            CHECK_INT(redisReaderGetReply(calling, &reply), REDIS_OK);
+            CHECK_PTR(reply, &strings_seen);
+            redisReaderFree(calling);
+        }
+    }
+}
+
+/* A text may end wherever a read does: then it is the room behind the buffer that counts. */
+TEST(reader_objects, four_bytes_behind_a_text_received_by_a_context_can_be_read, "76") {
+    size_t len = 8 << 20, sent = 0;
+    const char *text = repeat("a", len, "");
+    for (int type = 0; type < 2; type++) {
+        int fd[2], big = 1 << 20, full = 0;
+        void *reply = NULL;
+        hand_pair(fd);
+        CHECK_INT(setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &big, sizeof(big)), 0);
+        redisContext *c = redisConnectFd(fd[0]);
+        CHECK_INT(c->err, 0);
+        c->reader->fn = &beyond_functions;
+        hand_send_str(fd[1], type == 0 ? "+" : "=8388612\r\ntxt:");
+        for (sent = 0; sent < len;) {
+            ssize_t n = send(fd[1], text + sent, len - sent, MSG_DONTWAIT);
+            if (n > 0) sent += (size_t)n;
+            CHECK_INT(redisBufferRead(c), REDIS_OK);
+            CHECK_INT(redisReaderGetReply(c->reader, &reply), REDIS_OK);
+            CHECK_PTR(reply, NULL);
+            CHECK(sdsavail(c->reader->buf) >= 1);
+            full += sdsavail(c->reader->buf) == 1;
+        }
+        /* It did happen that a read filled all the room there was. */
+        CHECK(full > 0);
+        hand_send_str(fd[1], "\r\n");
+        while (reply == NULL) {
+            CHECK_INT(redisBufferRead(c), REDIS_OK);
+            calling = c->reader;
+            CHECK_INT(redisReaderGetReply(c->reader, &reply), REDIS_OK);
+        }
+        CHECK_PTR(reply, &strings_seen);
+        redisFree(c);
+        close(fd[1]);
+    }
 }
 
 /* ---- The default constructors in a program's table ---------------------------------------------- */

@@ -596,6 +596,31 @@ TEST(reader_stream, a_long_line_in_pieces_costs_linear_work, "83") {
     alloc_count_end();
 }
 
+TEST(reader_stream, a_long_line_inside_an_aggregate_costs_linear_work, "83") {
+    static const char *const heads[] = {"*2\r\n+", "*2\r\n:1\r\n(", "*1\r\n*1\r\n-"};
+    size_t piece = 4096, pieces = 32768; /* 128 MiB */
+    const char *x = repeat("1", piece, "");
+    for (int i = 0; i < 3; i++) {
+        alloc_count_begin();
+        redisReader *r = redisReaderCreate();
+        void *reply = NULL;
+        feed(r, heads[i], strlen(heads[i]));
+        for (size_t k = 0; k < pieces; k++) {
+            feed(r, x, piece);
+            CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
+            CHECK_PTR(reply, NULL);
+        }
+        FEED(r, "\r\n");
+        if (i == 0) FEED(r, ":2\r\n");
+        CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
+        CHECK_REPLY_ARRAY((redisReply *)reply, i == 2 ? 1 : 2);
+        freeReplyObject(reply);
+        CHECK(alloc_total_bytes() < 8 * piece * pieces);
+        redisReaderFree(r);
+        alloc_count_end();
+    }
+}
+
 TEST(reader_stream, single_bytes_cost_linear_work, "83") {
     size_t len = 3000000;
     static const char *const heads[] = {"+", "$3000000\r\n", "(", ":"};

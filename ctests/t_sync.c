@@ -293,7 +293,7 @@ TEST(sync, what_was_appended_before_a_bad_format_is_kept, "123") {
 
     CHECK_INT(redisAppendCommand(c, "PING"), REDIS_OK);
     CHECK_INT(redisAppendCommand(c, "SET %s %q", "long enough to have been begun"), REDIS_ERR);
-    CHECK_MEM(c->obuf, sdslen(c->obuf), "*1\r\n$4\r\nPING\r\n");
+    CHECK_MEM(c->obuf, sdslen(c->obuf) + 1, "*1\r\n$4\r\nPING\r\n\0");
     redisFree(c);
     close(peer);
 }

@@ -365,6 +365,7 @@ TEST(sync, an_append_without_memory_leaves_the_buffer_as_it_was, "5") {
                 CHECK_INT(rc, REDIS_ERR);
                 CHECK_ERROR(c, REDIS_ERR_OOM, "Out of memory");
                 CHECK_UINT(sdslen(c->obuf), len);
+                CHECK_INT(c->obuf[len], 0);
                 CHECK_INT(redisAppendCommand(c, "SET key %s-%0999d", "value", 1), REDIS_OK);
             } else {
                 CHECK_INT(rc, REDIS_OK);

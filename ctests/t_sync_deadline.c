@@ -65,6 +65,34 @@ TEST(sync, signals_do_not_prolong_the_command_timeout_of_a_write, "") {
     close(peer);
 }
 
+TEST(sync, a_slow_write_and_the_wait_for_its_reply_share_one_deadline, "117") {
+    size_t len = 8 << 20;
+    char *value = test_bytes(len);
+    fake *f = fake_new();
+    redisContext *c;
+    double start, took;
+
+    memset(value, 'v', len);
+    fake_accept(f);
+    fake_buffer(f, 4096);
+    fake_sleep(f, 1300);
+    fake_drain_all(f);
+    c = redisConnectUnix(fake_path(f));
+    CHECK_NO_ERROR(c);
+    CHECK_INT(redisSetTimeout(c, seconds(1.5)), REDIS_OK);
+    fake_start(f);
+    start = test_now();
+    CHECK(redisCommand(c, "SET big %b", value, len) == NULL);
+    CHECK_INT(errno, EAGAIN);
+    took = test_now() - start;
+    CHECK_ERROR(c, REDIS_ERR_IO, "Resource temporarily unavailable");
+    /* With another whole timeout for the reply it were 2.8 s at least. */
+    if (took >= 2.6)
+        FAIL("it took %.2f s", took);
+    redisFree(c);
+    fake_finish(f);
+}
+
 TEST(sync, each_reply_has_a_deadline_of_its_own, "") {
     fake *f = fake_new();
     redisContext *c;
@@ -158,6 +186,55 @@ TEST(sync, the_push_that_confirms_a_subscription_is_its_reply, "") {
     CHECK_INT(news, 1);
     redisFree(other);
     redisFree(c);
+}
+
+TEST(sync, an_unsubscribe_without_names_returns_every_confirmation, "") {
+    static const char *const kinds[][3] = {
+        {"SUBSCRIBE", "UNSUBSCRIBE", "unsubscribe"},
+        {"PSUBSCRIBE", "PUNSUBSCRIBE", "punsubscribe"},
+        {"SSUBSCRIBE", "SUNSUBSCRIBE", "sunsubscribe"},
+    };
+    redisContext *c = live();
+
+    CHECK_INT(redisSetTimeout(c, seconds(10)), REDIS_OK);
+    freeReplyObject(redisCommand(c, "HELLO 3"));
+    redisSetPushCallback(c, count_push);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const char *start = test_printf(">[\"%s\" \"all:", kinds[i][2]);
+
+        for (int k = 0; k < 3; k++)
+            CHECK(strstr(command_text(c, "%s all:%d", kinds[i][0], k), "subscribe") != NULL);
+        for (int k = 0; k < 3; k++) {
+            const char *text = k == 0 ? command_text(c, kinds[i][1]) : next_reply(c);
+
+            CHECK(strstr(text, start) == text);
+            CHECK(strstr(text, test_printf(":%d]", 2 - k)) != NULL);
+        }
+        CHECK_STR(command_text(c, "PING"), "+PONG");
+        /* With nothing to end there is one confirmation. */
+        CHECK_STR(command_text(c, kinds[i][1]), test_printf(">[\"%s\" nil :0]", kinds[i][2]));
+        CHECK_STR(command_text(c, "PING"), "+PONG");
+    }
+    CHECK_INT(news, 0);
+    redisFree(c);
+}
+
+TEST(sync, an_unsubscribe_without_names_is_over_with_the_next_other_reply, "") {
+    int peer;
+    redisContext *c = pair_context(&peer);
+
+    CHECK_INT(redisSetTimeout(c, seconds(10)), REDIS_OK);
+    redisSetPushCallback(c, count_push);
+    hand_send_str(peer, ">3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n");
+    CHECK_STR(command_text(c, "UNSUBSCRIBE"), ">[\"unsubscribe\" nil :0]");
+    hand_send_str(peer, "+PONG\r\n");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
+    /* The server ends a subscription itself, as it does when a slot moves away. */
+    hand_send_str(peer, ">3\r\n$12\r\nsunsubscribe\r\n$1\r\ns\r\n:0\r\n+PONG\r\n");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
+    CHECK_INT(news, 1);
+    redisFree(c);
+    close(peer);
 }
 
 #endif
