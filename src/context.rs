@@ -33,6 +33,8 @@ const READ_SIZE_MAX: usize = 1024 * 1024;
 /// As many confirmations as the server sends, of which none has come yet, or some have.
 const MANY: usize = usize::MAX - 1;
 const MORE: usize = usize::MAX;
+/// Room that an `obuf` begins with: enough for a short command, in a small block.
+const OBUF_FIRST: usize = 52;
 /// Room that an empty `obuf` may keep.
 const OBUF_KEPT: usize = 1024;
 
@@ -42,8 +44,18 @@ const OBUF_KEPT: usize = 1024;
 /// # Safety
 /// The options are true to hiredis.h.
 pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ctx> {
+    // SAFETY: the caller's promise.
+    unsafe { connect_in(options, size_of::<redisContext>()) }
+}
+
+/// As `connect_with_options`, in a block of `size` zeroed bytes, for a context that is the
+/// first part of something larger.
+///
+/// # Safety
+/// As for `connect_with_options`, and `size` is that of a context at least.
+pub(crate) unsafe fn connect_in(options: &redisOptions, size: usize) -> Option<Ctx> {
     let known = matches!(options.r#type, REDIS_CONN_TCP | REDIS_CONN_UNIX | REDIS_CONN_USERFD);
-    let Some(c) = known.then(create).and_then(Result::ok) else {
+    let Some(c) = known.then(|| create(size)).and_then(Result::ok) else {
         if !known
             && let Some(free_privdata) = options.free_privdata
             && !options.privdata.is_null()
@@ -115,12 +127,12 @@ unsafe extern "C" fn free_push(_: *mut c_void, reply: *mut c_void) {
     unsafe { reply::release(reply) }
 }
 
-/// A context without a connection.
-fn create() -> Result<Ctx, OutOfMemory> {
-    let raw = alloc::calloc(1, size_of::<redisContext>()).cast::<redisContext>();
+/// A context without a connection, at the start of `size` zeroed bytes.
+fn create(size: usize) -> Result<Ctx, OutOfMemory> {
+    let raw = alloc::calloc(1, size).cast::<redisContext>();
     // SAFETY: NULL or a new context, for which all zeroes are valid.
     let c = unsafe { Ctx::from_raw(raw) }.ok_or(OutOfMemory)?;
-    let parts = Sds::empty().and_then(|obuf| match new_reader() {
+    let parts = Sds::with_capacity(OBUF_FIRST).and_then(|obuf| match new_reader() {
         Ok(reader) => Ok((obuf, reader)),
         Err(oom) => {
             obuf.free();
@@ -174,7 +186,7 @@ pub(crate) fn reconnect(c: Ctx) -> Result<(), Failed> {
         }
         // Unlike hiredis: a TLS table without its state would crash on the first byte.
         (*raw).funcs = &raw const net::FUNCTIONS;
-        let obuf = Sds::empty().map_err(|oom| c.out_of_memory(oom))?;
+        let obuf = Sds::with_capacity(OBUF_FIRST).map_err(|oom| c.out_of_memory(oom))?;
         let reader = match new_reader() {
             Ok(reader) => reader,
             Err(oom) => {
@@ -431,7 +443,7 @@ impl Ctx {
     #[inline(never)]
     fn empty_obuf(self, obuf: Sds) {
         if obuf.capacity() > OBUF_KEPT
-            && let Ok(fresh) = Sds::empty()
+            && let Ok(fresh) = Sds::with_capacity(OBUF_FIRST)
         {
             obuf.free();
             // SAFETY: a live context.
@@ -540,7 +552,7 @@ impl Ctx {
 
     #[cold]
     fn new_obuf(self) -> Result<Sds, OutOfMemory> {
-        let obuf = Sds::empty()?;
+        let obuf = Sds::with_capacity(OBUF_FIRST)?;
         // SAFETY: a live context without a buffer.
         unsafe { (*self.as_ptr()).obuf = obuf.as_ptr() };
         Ok(obuf)

@@ -34,9 +34,8 @@ use self::private::Private;
 use self::pubsub::{Head, callback_of};
 use self::queue::{Node, Queue, Tag};
 use crate::abi::*;
-use crate::alloc::{self, OutOfMemory};
+use crate::alloc::OutOfMemory;
 use crate::context;
-use crate::ctx::Ctx;
 use crate::net::option;
 use crate::net::{self, connect, connect::Progress};
 use crate::resp::format::Invalid;
@@ -74,9 +73,13 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
         push_cb: None,
         ..*options
     };
-    // SAFETY: the caller's promise.
-    let c = unsafe { context::connect_with_options(&own) }?;
-    let Ok(ac) = widen(c) else {
+    // SAFETY: the caller's promise; a redisAsyncContext begins with a redisContext, and all
+    // zeroes are valid for the rest.
+    let (c, ac) = unsafe {
+        let c = context::connect_in(&own, size_of::<redisAsyncContext>())?;
+        (c, Ac::from_raw(c.as_ptr().cast())?)
+    };
+    let Ok(private) = Private::create() else {
         if options.r#type == REDIS_CONN_USERFD {
             // Without a context the descriptor stays the program's.
             c.free_keep_fd();
@@ -85,34 +88,17 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
         }
         return None;
     };
+    // Connected it is once the event loop has seen it.
+    ac.clear(REDIS_CONNECTED);
     // SAFETY: a new context.
     unsafe {
+        (*ac.as_ptr()).sub.channels = private.as_ptr().cast();
+        (*ac.as_ptr()).sub.patterns = private.as_ptr().cast();
         (*ac.as_ptr()).push_cb = options.async_push_cb;
         ac.private().connecting_since = Stamp::now();
     }
     ac.mirror_error();
     Some(ac)
-}
-
-/// Turns a context into the first part of an asynchronous one.
-fn widen(c: Ctx) -> Result<Ac, OutOfMemory> {
-    let private = Private::create()?;
-    // SAFETY: a context is a block of its own; what follows it is filled before use.
-    unsafe {
-        let raw =
-            alloc::realloc(c.as_ptr().cast(), size_of::<redisAsyncContext>()).cast::<redisAsyncContext>();
-        let Some(ac) = Ac::from_raw(raw) else {
-            Private::free(private.as_ptr());
-            return Err(OutOfMemory);
-        };
-        let tail = size_of::<redisAsyncContext>() - size_of::<redisContext>();
-        ptr::write_bytes(raw.cast::<u8>().add(size_of::<redisContext>()), 0, tail);
-        (*raw).sub.channels = private.as_ptr().cast();
-        (*raw).sub.patterns = private.as_ptr().cast();
-        // Connected it is once the event loop has seen it.
-        ac.clear(REDIS_CONNECTED);
-        Ok(ac)
-    }
 }
 
 impl Ac {

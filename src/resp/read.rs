@@ -27,6 +27,8 @@ use crate::sds::Sds;
 const BIG_BULK: usize = 64 * 1024;
 /// once so much of them has arrived.
 const BIG_BULK_START: usize = 8 * 1024;
+/// Room that a buffer begins with: what fits the smallest block that malloc has.
+const FIRST_ROOM: usize = 20;
 /// A consumed prefix below this is not worth moving the rest for.
 const TRIM_FROM: usize = 1024;
 /// Tasks added when nesting goes deeper than ever before.
@@ -214,7 +216,7 @@ impl Reader {
     }
 
     pub(crate) fn create(functions: *mut redisReplyObjectFunctions) -> Result<Reader, OutOfMemory> {
-        let buf = Sds::empty()?;
+        let buf = Sds::with_capacity(FIRST_ROOM)?;
         let whole = alloc::calloc(1, size_of::<Whole>()).cast::<Whole>();
         if whole.is_null() {
             buf.free();
@@ -473,7 +475,9 @@ impl Reader {
             let r = self.0;
             let Some(mut buf) = self.buf() else { return Err(Broken) };
             if (*r).len == 0 && (*r).maxbuf != 0 && buf.avail() > (*r).maxbuf && want <= (*r).maxbuf {
-                let Ok(fresh) = Sds::empty() else { return Err(self.fail(OutOfMemory.into())) };
+                let Ok(fresh) = Sds::with_capacity(FIRST_ROOM) else {
+                    return Err(self.fail(OutOfMemory.into()));
+                };
                 buf.free();
                 buf = fresh;
                 (*r).buf = buf.as_ptr();
@@ -599,7 +603,7 @@ impl Reader {
             if (*self.whole()).io.read_size > (*self.0).maxbuf {
                 return;
             }
-            if let Ok(fresh) = Sds::empty() {
+            if let Ok(fresh) = Sds::with_capacity(FIRST_ROOM) {
                 buf.free();
                 (*self.0).buf = fresh.as_ptr();
             }
