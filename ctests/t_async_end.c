@@ -530,7 +530,7 @@ static void ask_again(conn *c, const char *name, redisReply *reply) {
     CHECK_INT(ask_try(c, "a", "GET a"), REDIS_ERR);
 }
 
-TEST(async_end, a_command_issued_again_in_its_null_callback_does_not_loop, "161") {
+TEST(async_end, a_command_issued_again_in_its_null_callback_does_not_loop, "161 224") {
     conn c;
     conn_up_with(&c, 0, 10);
     c.on_reply = ask_again;

@@ -117,7 +117,7 @@ static int no_lookup(const char *node, const char *service, const struct addrinf
     return real_getaddrinfo(node, service, hints, res);
 }
 
-TEST(connect, a_numeric_host_never_goes_to_the_resolver, "102") {
+TEST(connect, a_numeric_host_never_goes_to_the_resolver, "102 243") {
     static const int prefer[] = {0, REDIS_OPT_PREFER_IPV4, REDIS_OPT_PREFER_IPV6, REDIS_OPT_PREFER_IP_UNSPEC};
     static const char *const host[] = {"127.0.0.1", "::1"};
     int port6, fd6 = listen_ipv6(&port6), port4, fd4 = hand_listen_tcp(&port4, 32);
@@ -554,7 +554,7 @@ static redisContext *connect_to_hosts(const int *port, size_t n, const struct ti
     return c;
 }
 
-TEST(connect, the_next_address_is_tried_when_one_refuses, "103") {
+TEST(connect, the_next_address_is_tried_when_one_refuses, "103 238") {
     int fd, dead = hand_dead_port(&fd), port[] = {dead, dead, live_port()};
     struct timeval timeout = seconds(20);
     redisContext *c;
@@ -591,7 +591,7 @@ TEST(connect, when_every_address_refuses_the_error_is_that_of_one, "103") {
     close(fd);
 }
 
-TEST(connect, all_addresses_share_one_deadline, "103") {
+TEST(connect, all_addresses_share_one_deadline, "103 238") {
     int stuck = hand_stuck_port(), port[] = {stuck, stuck, stuck, stuck, stuck, stuck, stuck, stuck};
     struct timeval timeout = seconds(1);
     double start = test_now();
@@ -613,7 +613,7 @@ static int unreachable_at_first(int fd, const struct sockaddr *to, socklen_t len
     return real_connect(fd, to, len);
 }
 
-TEST(connect, the_next_address_is_tried_when_one_is_unreachable, "103") {
+TEST(connect, the_next_address_is_tried_when_one_is_unreachable, "103 238") {
     int port[] = {live_port(), live_port()};
     redisContext *c;
 

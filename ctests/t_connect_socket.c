@@ -282,7 +282,7 @@ static int has_cloexec(int fd) {
     return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
 }
 
-TEST(connect, cloexec_and_reuseaddr_are_independent, "104") {
+TEST(connect, cloexec_and_reuseaddr_are_independent, "104 237") {
     static const int option[] = {0, REDIS_OPT_SET_SOCK_CLOEXEC, REDIS_OPT_REUSEADDR,
                                  REDIS_OPT_SET_SOCK_CLOEXEC | REDIS_OPT_REUSEADDR};
 
@@ -372,7 +372,7 @@ TEST(connect, a_unix_path_may_have_107_characters, "106") {
     unlink(path);
 }
 
-TEST(connect, a_longer_unix_path_is_an_error, "106") {
+TEST(connect, a_longer_unix_path_is_an_error, "106 240") {
     static const size_t length[] = {108, 109, 128, 5000};
     char *path107 = path_of_length(107);
     int listener = listen_at_107(path107);
@@ -403,7 +403,7 @@ TEST(connect, a_longer_unix_path_is_an_error, "106") {
 
 /* ---- A unix socket whose queue is full ---- */
 
-TEST(connect, a_full_unix_queue_is_waited_for, "") {
+TEST(connect, a_full_unix_queue_is_waited_for, "241") {
     fake *f = fake_new_with_backlog(0);
     int fd[64];
     size_t n = hand_fill_unix(fake_path(f), fd, 64);
@@ -442,7 +442,7 @@ static int count_connects(int fd, const struct sockaddr *to, socklen_t len) {
     return real_connect(fd, to, len);
 }
 
-TEST(connect, a_full_unix_queue_ends_the_attempt_with_the_timeout_and_without_spinning, "") {
+TEST(connect, a_full_unix_queue_ends_the_attempt_with_the_timeout_and_without_spinning, "241") {
     char path[108];
     int listener = hand_listen_unix(path, sizeof path, 0), fd[64];
     size_t n = hand_fill_unix(path, fd, 64);

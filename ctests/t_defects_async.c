@@ -31,7 +31,7 @@ static void is_protocol_error(conn *c, int status) {
 
 /* ---- Bytes from the server -------------------------------------------------- */
 
-TEST(defects_async, a_reply_that_nobody_asked_for_is_a_protocol_error, "164") {
+TEST(defects_async, a_reply_that_nobody_asked_for_is_a_protocol_error, "164 201") {
     static const char *const bytes[] = {
         "+EXTRA\r\n", ":1\r\n", "$1\r\nx\r\n", "$-1\r\n", "_\r\n", "*0\r\n", "#t\r\n",
         ",1\r\n", "%0\r\n", "~0\r\n", "(1\r\n",
@@ -65,7 +65,7 @@ static void is_other_error(conn *c, int status) {
     c->count++;
 }
 
-TEST(defects_async, an_error_reply_that_nobody_asked_for_keeps_its_text, "163") {
+TEST(defects_async, an_error_reply_that_nobody_asked_for_keeps_its_text, "163 201 216") {
     conn c;
     conn_up(&c);
     c.on_disconnect = is_other_error;
@@ -77,7 +77,7 @@ TEST(defects_async, an_error_reply_that_nobody_asked_for_keeps_its_text, "163") 
     conn_done(&c);
 }
 
-TEST(defects_async, a_subscribe_push_of_one_element_is_a_protocol_error, "185") {
+TEST(defects_async, a_subscribe_push_of_one_element_is_a_protocol_error, "185 202") {
     conn c;
     conn_up(&c);
     c.on_disconnect = is_protocol_error;
@@ -89,7 +89,7 @@ TEST(defects_async, a_subscribe_push_of_one_element_is_a_protocol_error, "185") 
     conn_done(&c);
 }
 
-TEST(defects_async, an_unsubscribe_push_of_two_elements_is_a_protocol_error, "185") {
+TEST(defects_async, an_unsubscribe_push_of_two_elements_is_a_protocol_error, "185 203") {
     conn c;
     conn_up(&c);
     c.on_disconnect = is_protocol_error;
@@ -103,7 +103,7 @@ TEST(defects_async, an_unsubscribe_push_of_two_elements_is_a_protocol_error, "18
     conn_done(&c);
 }
 
-TEST(defects_async, an_array_of_integers_while_subscribed_goes_to_the_command_that_is_owed_one, "185") {
+TEST(defects_async, an_array_of_integers_while_subscribed_goes_to_the_command_that_is_owed_one, "185 204") {
     conn c;
     conn_up(&c);
     ask(&c, "s", "SUBSCRIBE foo");
@@ -142,12 +142,12 @@ static void wrong_confirmation(const char *bytes) {
     conn_done(&c);
 }
 
-TEST(defects_async, a_confirmation_for_a_channel_never_asked_for_leaves_the_state_consistent, "185") {
+TEST(defects_async, a_confirmation_for_a_channel_never_asked_for_leaves_the_state_consistent, "185 205") {
     wrong_confirmation("*3\r\n$9\r\nsubscribe\r\n$3\r\nbar\r\n:1\r\n");
     wrong_confirmation("*3\r\n$9\r\nsubscribe\r\n$-1\r\n:1\r\n");
 }
 
-TEST(defects_async, an_unsubscribe_message_without_a_count_is_a_protocol_error, "185") {
+TEST(defects_async, an_unsubscribe_message_without_a_count_is_a_protocol_error, "185 206") {
     for (int protocol = 2; protocol <= 3; protocol++) {
         conn c;
         conn_up(&c);
@@ -163,7 +163,8 @@ TEST(defects_async, an_unsubscribe_message_without_a_count_is_a_protocol_error, 
     }
 }
 
-TEST(defects_async, a_subscribe_push_on_a_connection_that_never_subscribed_goes_to_the_push_callback, "185") {
+TEST(defects_async, a_subscribe_push_on_a_connection_that_never_subscribed_goes_to_the_push_callback,
+     "185 207") {
     conn c;
     conn_up(&c);
     serve(&c, ">3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
@@ -175,7 +176,7 @@ TEST(defects_async, a_subscribe_push_on_a_connection_that_never_subscribed_goes_
     conn_done(&c);
 }
 
-TEST(defects_async, a_message_push_does_not_take_the_place_of_a_reply, "181") {
+TEST(defects_async, a_message_push_does_not_take_the_place_of_a_reply, "181 208") {
     conn c;
     conn_up(&c);
     ask(&c, "A", "GET A");
@@ -186,7 +187,7 @@ TEST(defects_async, a_message_push_does_not_take_the_place_of_a_reply, "181") {
     conn_done(&c);
 }
 
-TEST(defects_async, an_attribute_is_neither_a_reply_nor_an_element, "") {
+TEST(defects_async, an_attribute_is_neither_a_reply_nor_an_element, "209") {
     conn c;
     conn_up(&c);
     ask(&c, "a", "GET a");
@@ -212,7 +213,7 @@ TEST(defects_async, an_attribute_is_neither_a_reply_nor_an_element, "") {
     conn_done(&c);
 }
 
-TEST(defects_async, an_attribute_before_a_push_or_a_message_is_dropped, "") {
+TEST(defects_async, an_attribute_before_a_push_or_a_message_is_dropped, "209") {
     conn c;
     conn_up(&c);
     ask(&c, "s", "SUBSCRIBE ch");
@@ -224,7 +225,7 @@ TEST(defects_async, an_attribute_before_a_push_or_a_message_is_dropped, "") {
     conn_done(&c);
 }
 
-TEST(defects_async, an_attribute_of_a_live_server_is_dropped, "") {
+TEST(defects_async, an_attribute_of_a_live_server_is_dropped, "209") {
     conn c;
     conn_live(&c, 3);
     ask(&c, "set", "SET attribute v");
@@ -274,7 +275,7 @@ static void sharded(int protocol) {
     sync_done(pub);
 }
 
-TEST(defects_async, sharded_messages_reach_their_callback, "187") {
+TEST(defects_async, sharded_messages_reach_their_callback, "187 214") {
     resp2_3(sharded);
 }
 
@@ -303,11 +304,11 @@ static void sharded_moved(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, an_error_answering_ssubscribe_goes_to_its_callback, "187") {
+TEST(defects_async, an_error_answering_ssubscribe_goes_to_its_callback, "187 214") {
     resp2_3(sharded_moved);
 }
 
-TEST(defects_async, sharded_pushes_without_a_callback_go_to_the_push_callback, "187") {
+TEST(defects_async, sharded_pushes_without_a_callback_go_to_the_push_callback, "187 214") {
     redisContext *pub = live_sync();
     conn c;
     conn_live(&c, 3);
@@ -325,7 +326,7 @@ TEST(defects_async, sharded_pushes_without_a_callback_go_to_the_push_callback, "
     sync_done(pub);
 }
 
-TEST(defects_async, sunsubscribe_when_not_subscribed_is_refused, "178 187") {
+TEST(defects_async, sunsubscribe_when_not_subscribed_is_refused, "178 187 214") {
     conn c;
     conn_up(&c);
     CHECK_INT(ask_try(&c, "u", "SUNSUBSCRIBE a"), REDIS_ERR);
@@ -335,7 +336,7 @@ TEST(defects_async, sunsubscribe_when_not_subscribed_is_refused, "178 187") {
     conn_done(&c);
 }
 
-TEST(defects_async, an_error_reply_while_subscribed_goes_to_the_command_that_caused_it, "182") {
+TEST(defects_async, an_error_reply_while_subscribed_goes_to_the_command_that_caused_it, "182 215") {
     redisContext *pub = live_sync();
     conn c;
     conn_live(&c, 3);
@@ -411,7 +412,7 @@ static void forbidden(int protocol) {
     sync_done(pub);
 }
 
-TEST(defects_async, an_error_answering_subscribe_goes_to_its_callback_and_the_connection_stays, "183") {
+TEST(defects_async, an_error_answering_subscribe_goes_to_its_callback_and_the_connection_stays, "183 216") {
     conn c;
     conn_up(&c);
     ask(&c, "s", "SUBSCRIBE forbidden");
@@ -440,7 +441,7 @@ static void pipelined_counts(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, pipelined_subscriptions_are_counted_per_channel, "180") {
+TEST(defects_async, pipelined_subscriptions_are_counted_per_channel, "180 217") {
     resp2_3(pipelined_counts);
 }
 
@@ -480,7 +481,7 @@ static void reset_subscribed(int protocol) {
     sync_done(pub);
 }
 
-TEST(defects_async, reset_while_subscribed_ends_the_subscriptions, "") {
+TEST(defects_async, reset_while_subscribed_ends_the_subscriptions, "218") {
     resp2_3(reset_subscribed);
 }
 
@@ -543,12 +544,12 @@ static void back_to_resp2(const char *command) {
     sync_done(pub);
 }
 
-TEST(defects_async, after_hello_2_or_reset_messages_are_understood_as_resp2, "") {
+TEST(defects_async, after_hello_2_or_reset_messages_are_understood_as_resp2, "218") {
     back_to_resp2("HELLO 2");
     back_to_resp2("RESET");
 }
 
-TEST(defects_async, hello_2_in_the_middle_of_a_subscription_loses_no_message, "") {
+TEST(defects_async, hello_2_in_the_middle_of_a_subscription_loses_no_message, "218") {
     redisContext *pub = live_sync();
     conn c;
     conn_live(&c, 3);
@@ -585,7 +586,7 @@ static void monitor_refused(int protocol) {
     sync_done(other);
 }
 
-TEST(defects_async, a_monitor_that_is_refused_takes_nobody_elses_replies, "188") {
+TEST(defects_async, a_monitor_that_is_refused_takes_nobody_elses_replies, "188 219") {
     resp2_3(monitor_refused);
 }
 
@@ -612,7 +613,7 @@ static void monitor_between(int protocol) {
     sync_done(other);
 }
 
-TEST(defects_async, monitor_lines_and_replies_are_told_apart_until_reset_or_disconnect, "188") {
+TEST(defects_async, monitor_lines_and_replies_are_told_apart_until_reset_or_disconnect, "188 219") {
     resp2_3(monitor_between);
 }
 
@@ -640,7 +641,7 @@ static void reply_off(int protocol) {
     sync_done(other);
 }
 
-TEST(defects_async, commands_without_reply_get_null_while_replies_are_off, "") {
+TEST(defects_async, commands_without_reply_get_null_while_replies_are_off, "220") {
     resp2_3(reply_off);
 }
 
@@ -666,7 +667,7 @@ static void reply_skip(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, client_reply_skip_skips_one_reply, "") {
+TEST(defects_async, client_reply_skip_skips_one_reply, "220") {
     resp2_3(reply_skip);
 }
 
@@ -695,7 +696,7 @@ static void reply_off_end(int protocol) {
     sync_done(other);
 }
 
-TEST(defects_async, a_disconnect_does_not_wait_for_replies_that_will_not_come, "") {
+TEST(defects_async, a_disconnect_does_not_wait_for_replies_that_will_not_come, "220") {
     resp2_3(reply_off_end);
 }
 
@@ -741,7 +742,7 @@ static void reply_off_refused(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, when_client_reply_is_refused_replies_go_on, "") {
+TEST(defects_async, when_client_reply_is_refused_replies_go_on, "220") {
     resp2_3(reply_off_refused);
 }
 
@@ -967,7 +968,7 @@ TEST(defects_async, a_second_multi_that_is_refused_does_not_end_the_first, "") {
     resp2_3(nested_multi);
 }
 
-TEST(defects_async, messages_still_arrive_while_replies_are_off, "") {
+TEST(defects_async, messages_still_arrive_while_replies_are_off, "220") {
     redisContext *pub = live_sync();
     conn c;
     conn_live(&c, 3);
@@ -1006,7 +1007,7 @@ static void unasked_unsubscribe(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, unsubscribe_messages_nobody_asked_for_do_not_block_leaving_subscribed_mode, "186") {
+TEST(defects_async, unsubscribe_messages_nobody_asked_for_do_not_block_leaving_subscribed_mode, "186 222") {
     resp2_3(unasked_unsubscribe);
 }
 
@@ -1026,7 +1027,7 @@ static void server_unsubscribes(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, an_unsubscribe_by_the_server_is_the_last_message_of_the_subscription, "186") {
+TEST(defects_async, an_unsubscribe_by_the_server_is_the_last_message_of_the_subscription, "186 222") {
     resp2_3(server_unsubscribes);
 }
 
@@ -1065,7 +1066,7 @@ static void disconnect_after_set(int protocol) {
     sync_done(other);
 }
 
-TEST(defects_async, a_clean_disconnect_writes_what_was_accepted_and_waits_for_its_replies, "155") {
+TEST(defects_async, a_clean_disconnect_writes_what_was_accepted_and_waits_for_its_replies, "155 223") {
     resp2_3(disconnect_after_set);
 }
 
@@ -1078,7 +1079,7 @@ static void again_on_null(conn *c, const char *name, redisReply *reply) {
     CHECK_INT(ask_try(c, name, "GET again"), REDIS_ERR);
 }
 
-TEST(defects_async, a_null_callback_that_asks_again_during_a_timeout_is_refused, "161") {
+TEST(defects_async, a_null_callback_that_asks_again_during_a_timeout_is_refused, "161 224") {
     conn c;
     conn_up_with(&c, 0, 10);
     c.on_reply = again_on_null;
@@ -1106,7 +1107,7 @@ static void free_in_reply(conn *c, const char *name, redisReply *reply) {
     redisAsyncFree(c->ac);
 }
 
-TEST(defects_async, a_free_in_a_push_callback_takes_effect_right_after_it, "170") {
+TEST(defects_async, a_free_in_a_push_callback_takes_effect_right_after_it, "170 225") {
     conn c;
     conn_up(&c);
     c.on_push = free_in_push;
@@ -1116,7 +1117,7 @@ TEST(defects_async, a_free_in_a_push_callback_takes_effect_right_after_it, "170"
     conn_done(&c);
 }
 
-TEST(defects_async, a_free_in_a_failed_connect_callback_takes_effect_right_after_it, "167") {
+TEST(defects_async, a_free_in_a_failed_connect_callback_takes_effect_right_after_it, "167 225") {
     for (int options = 0; options <= REDIS_OPT_NOAUTOFREE; options += REDIS_OPT_NOAUTOFREE) {
         redisOptions o = {0};
         int dead;
@@ -1133,7 +1134,7 @@ TEST(defects_async, a_free_in_a_failed_connect_callback_takes_effect_right_after
     }
 }
 
-TEST(defects_async, a_free_in_a_callback_of_a_timeout_takes_effect, "167") {
+TEST(defects_async, a_free_in_a_callback_of_a_timeout_takes_effect, "167 225") {
     for (int options = 0; options <= REDIS_OPT_NOAUTOFREE; options += REDIS_OPT_NOAUTOFREE) {
         conn c;
         conn_up_with(&c, options, 10);
@@ -1148,7 +1149,7 @@ TEST(defects_async, a_free_in_a_callback_of_a_timeout_takes_effect, "167") {
     }
 }
 
-TEST(defects_async, with_noautofree_everybody_is_told_when_the_server_closes, "165") {
+TEST(defects_async, with_noautofree_everybody_is_told_when_the_server_closes, "165 226") {
     conn c;
     conn_up_with(&c, REDIS_OPT_NOAUTOFREE, 0);
     c.ends = 1;
@@ -1164,7 +1165,7 @@ TEST(defects_async, with_noautofree_everybody_is_told_when_the_server_closes, "1
     conn_done(&c);
 }
 
-TEST(defects_async, a_disconnect_before_the_connection_is_up_is_told_to_the_connect_callback, "") {
+TEST(defects_async, a_disconnect_before_the_connection_is_up_is_told_to_the_connect_callback, "227") {
     conn c;
     conn_zero(&c);
     c.ends = 1;
@@ -1193,7 +1194,7 @@ static void events_in_push(conn *c, redisReply *reply) {
     events_in_reply(c, NULL, reply);
 }
 
-TEST(defects_async, events_handled_inside_a_callback_have_no_effect, "") {
+TEST(defects_async, events_handled_inside_a_callback_have_no_effect, "228") {
     conn c;
     conn_zero(&c);
     c.on_connect = events_in_status;
@@ -1348,7 +1349,7 @@ TEST(defects_async, a_dead_context_hands_out_nothing_more, "165") {
     }
 }
 
-TEST(defects_async, a_command_on_a_context_whose_connect_failed_is_refused, "145") {
+TEST(defects_async, a_command_on_a_context_whose_connect_failed_is_refused, "145 229") {
     conn c;
     conn_zero(&c);
     conn_adopt(&c, redisAsyncConnectUnix(test_printf("%s/no.such.socket", test_tmp())));
@@ -1363,7 +1364,7 @@ TEST(defects_async, a_command_on_a_context_whose_connect_failed_is_refused, "145
     conn_done(&c);
 }
 
-TEST(defects_async, an_asynchronous_context_on_a_descriptor_of_the_program_works, "150") {
+TEST(defects_async, an_asynchronous_context_on_a_descriptor_of_the_program_works, "150 230") {
     redisOptions o = {0};
     int fd[2];
     conn c;
@@ -1381,7 +1382,7 @@ TEST(defects_async, an_asynchronous_context_on_a_descriptor_of_the_program_works
     conn_done(&c);
 }
 
-TEST(defects_async, an_empty_command_is_refused, "") {
+TEST(defects_async, an_empty_command_is_refused, "231") {
     conn c;
     conn_up(&c);
     CHECK_INT(ask_try(&c, "a", ""), REDIS_ERR);
@@ -1408,7 +1409,7 @@ static void refuse_formatted(const char *bytes, size_t len) {
     CHECK_LOG("disconnect=0");
 }
 
-TEST(defects_async, a_formatted_command_that_is_no_command_is_refused_within_its_length, "") {
+TEST(defects_async, a_formatted_command_that_is_no_command_is_refused_within_its_length, "231") {
     static const char *const bytes[] = {
         "PING\r\n",
         "*2\r\n$9\r\nSUBSCRIBE\r\n$100000000\r\nx\r\n",
@@ -1441,7 +1442,7 @@ TEST(defects_async, a_formatted_command_that_is_no_command_is_refused_within_its
     for (size_t len = 0; len < sizeof(good) - 1; len++) refuse_formatted(good, len);
 }
 
-TEST(defects_async, a_formatted_command_need_not_end_in_nul, "") {
+TEST(defects_async, a_formatted_command_need_not_end_in_nul, "231") {
     static const char get[] = "*2\r\n$3\r\nGET\r\n$3\r\na\0b\r\n";
     static const char sub[] = "*2\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n";
     conn c;
@@ -1455,7 +1456,7 @@ TEST(defects_async, a_formatted_command_need_not_end_in_nul, "") {
     conn_done(&c);
 }
 
-TEST(defects_async, bytes_behind_the_first_formatted_command_are_no_channel_names, "") {
+TEST(defects_async, bytes_behind_the_first_formatted_command_are_no_channel_names, "231") {
     static const char two[] = "*2\r\n$9\r\nSUBSCRIBE\r\n$2\r\nch\r\n*2\r\n$4\r\nECHO\r\n$5\r\nother\r\n";
     conn c;
     conn_up(&c);
@@ -1470,7 +1471,7 @@ TEST(defects_async, bytes_behind_the_first_formatted_command_are_no_channel_name
     conn_done(&c);
 }
 
-TEST(defects_async, null_arguments_are_refused, "") {
+TEST(defects_async, null_arguments_are_refused, "232") {
     conn c;
     conn_up(&c);
     CHECK_INT(ask_try(&c, "a", "SET k %s", (char *)NULL), REDIS_ERR);
@@ -1509,7 +1510,7 @@ static void is_timeout(conn *c, int status) {
     CHECK_INT(c->ac->err, REDIS_ERR_TIMEOUT);
 }
 
-TEST(defects_async, the_oldest_unanswered_command_decides_when_to_time_out, "159") {
+TEST(defects_async, the_oldest_unanswered_command_decides_when_to_time_out, "159 233") {
     conn c;
     conn_up_with(&c, 0, 300);
     c.on_disconnect = is_timeout;
@@ -1530,7 +1531,7 @@ TEST(defects_async, the_oldest_unanswered_command_decides_when_to_time_out, "159
     conn_done(&c);
 }
 
-TEST(defects_async, messages_do_not_keep_a_lost_reply_from_timing_out, "159") {
+TEST(defects_async, messages_do_not_keep_a_lost_reply_from_timing_out, "159 233") {
     conn c;
     conn_up_with(&c, 0, 300);
     c.on_disconnect = is_timeout;
@@ -1568,7 +1569,7 @@ TEST(defects_async, an_early_timer_does_not_end_a_connection_and_is_set_again, "
     conn_done(&c);
 }
 
-TEST(defects_async, an_answered_command_does_not_time_out_its_successor, "159") {
+TEST(defects_async, an_answered_command_does_not_time_out_its_successor, "159 233") {
     conn c;
     conn_up_with(&c, 0, 400);
     ask(&c, "a", "PING");
@@ -1594,7 +1595,7 @@ static void fires_connected(const redisAsyncContext *ac, int status) {
     note("connected=%d", status);
 }
 
-TEST(defects_async, a_connect_callback_set_before_the_adapter_is_attached_fires, "147") {
+TEST(defects_async, a_connect_callback_set_before_the_adapter_is_attached_fires, "147 234") {
     char path[108];
     conn c;
     conn_zero(&c);
@@ -1614,7 +1615,7 @@ TEST(defects_async, a_connect_callback_set_before_the_adapter_is_attached_fires,
     conn_done(&c);
 }
 
-TEST(defects_async, a_connect_callback_set_before_the_poll_adapter_is_attached_fires, "147") {
+TEST(defects_async, a_connect_callback_set_before_the_poll_adapter_is_attached_fires, "147 234") {
     conn c;
     conn_zero(&c);
     c.ac = redisAsyncConnectUnix(live_unix());
@@ -1665,7 +1666,7 @@ static void accepted_or_undone(const char *command) {
     }
 }
 
-TEST(defects_async, a_command_for_which_memory_runs_out_is_undone, "7") {
+TEST(defects_async, a_command_for_which_memory_runs_out_is_undone, "7 235") {
     accepted_or_undone("GET %s");
     accepted_or_undone("SUBSCRIBE ch %s");
     accepted_or_undone("PSUBSCRIBE ch %s");
@@ -1722,7 +1723,7 @@ static void full_backlog(int connect_timeout, int timer) {
     conn_done(&c);
 }
 
-TEST(defects_async, a_full_unix_backlog_is_retried_without_spinning, "") {
+TEST(defects_async, a_full_unix_backlog_is_retried_without_spinning, "241") {
     full_backlog(1, 1);
     full_backlog(0, 1);
     full_backlog(0, 0);
@@ -1765,7 +1766,7 @@ TEST(defects_async, many_contexts_at_a_full_unix_backlog_pause_once_for_all, "")
     alloc_count_end();
 }
 
-TEST(defects_async, a_unix_backlog_that_stays_full_ends_in_a_timeout, "139") {
+TEST(defects_async, a_unix_backlog_that_stays_full_ends_in_a_timeout, "139 241") {
     struct timeval tv = {0, 200000};
     redisOptions o = {0};
     int filler[16];

@@ -55,7 +55,7 @@ static void ping_between(int protocol) {
     sync_done(other);
 }
 
-TEST(monitor, other_commands_of_a_monitoring_connection_get_their_own_replies, "176") {
+TEST(monitor, other_commands_of_a_monitoring_connection_get_their_own_replies, "176 219") {
     resp2_3(ping_between);
 }
 
@@ -97,7 +97,7 @@ static void disconnecting(int protocol) {
     conn_done(&c);
 }
 
-TEST(monitor, a_disconnect_while_monitoring_completes, "188") {
+TEST(monitor, a_disconnect_while_monitoring_completes, "188 219") {
     resp2_3(disconnecting);
 }
 
@@ -124,7 +124,7 @@ static void refused(int protocol) {
     sync_done(other);
 }
 
-TEST(monitor, a_refused_monitor_changes_nothing, "") {
+TEST(monitor, a_refused_monitor_changes_nothing, "219") {
     resp2_3(refused);
 }
 
@@ -151,7 +151,7 @@ static void reset(int protocol) {
     sync_done(other);
 }
 
-TEST(monitor, reset_ends_monitoring, "") {
+TEST(monitor, reset_ends_monitoring, "218 219") {
     resp2_3(reset);
 }
 

@@ -468,7 +468,7 @@ TEST(push, objects_of_the_program_never_reach_the_handler, "") {
 
 /* ---- Attributes ---- */
 
-TEST(push, an_attribute_is_no_reply, "") {
+TEST(push, an_attribute_is_no_reply, "209") {
     int peer;
     redisContext *c;
 
@@ -487,7 +487,7 @@ TEST(push, an_attribute_is_no_reply, "") {
     close(peer);
 }
 
-TEST(push, an_attribute_is_no_element, "") {
+TEST(push, an_attribute_is_no_element, "209") {
     int peer;
     redisContext *c;
 
@@ -505,7 +505,7 @@ TEST(push, an_attribute_is_no_element, "") {
     close(peer);
 }
 
-TEST(push, an_attribute_may_be_cut_anywhere, "") {
+TEST(push, an_attribute_may_be_cut_anywhere, "209") {
     static const char bytes[] = "|2\r\n+ttl\r\n:3600\r\n*1\r\n+k\r\n$3\r\nabc\r\n"
                                 "*2\r\n|1\r\n+k\r\n+v\r\n:1\r\n:2\r\n";
 
@@ -529,7 +529,7 @@ TEST(push, an_attribute_may_be_cut_anywhere, "") {
     }
 }
 
-TEST(push, a_live_servers_attribute_is_no_reply, "") {
+TEST(push, a_live_servers_attribute_is_no_reply, "209") {
     redisContext *c = live();
 
     freeReplyObject(redisCommand(c, "HELLO 3"));

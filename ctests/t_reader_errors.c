@@ -175,7 +175,7 @@ TEST(reader_errors, a_huge_bulk_length_is_an_error_or_waits, "34 5") {
 }
 #endif
 
-TEST(reader_errors, a_bulk_must_be_followed_by_cr_lf, "85") {
+TEST(reader_errors, a_bulk_must_be_followed_by_cr_lf, "85 213") {
     CHECK_STR(READ_ERROR("$3\r\nfooXX"), "Bad bulk string terminator");
     CHECK_STR(READ_ERROR("$3\r\nfoo\rX"), "Bad bulk string terminator");
     CHECK_STR(READ_ERROR("$3\r\nfooX\n"), "Bad bulk string terminator");
@@ -185,7 +185,7 @@ TEST(reader_errors, a_bulk_must_be_followed_by_cr_lf, "85") {
     CHECK_STR(READ_ERROR("*2\r\n$3\r\nfoo\r\n$3\r\nba\r\n+x\r\n"), "Bad bulk string terminator");
 }
 
-TEST_1X(reader_errors, a_verbatim_string_must_be_followed_by_cr_lf, "85") {
+TEST_1X(reader_errors, a_verbatim_string_must_be_followed_by_cr_lf, "85 213") {
     CHECK_STR(READ_ERROR("=7\r\ntxt:abcXX"), "Bad bulk string terminator");
     CHECK_STR(READ_ERROR("=7\r\ntxt:abcd\r\n"), "Bad bulk string terminator");
 }

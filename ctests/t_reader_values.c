@@ -205,7 +205,7 @@ TEST(reader_values, bools_are_integers_zero_and_one, "60") {
     }
 }
 
-TEST(reader_values, maps_and_attributes_count_keys_and_values, "61") {
+TEST(reader_values, maps_and_attributes_count_keys_and_values, "61 209") {
     redisReply *r = PARSE("%2\r\n+first\r\n:123\r\n$6\r\nsecond\r\n#t\r\n");
     CHECK_REPLY_ELEMENTS(r, REDIS_REPLY_MAP, 4);
     CHECK_STR(reply_text(r), "%[+first :123 \"second\" #t]");

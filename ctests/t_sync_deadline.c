@@ -10,7 +10,7 @@
 
 /* ---- A deadline for the whole reply ---- */
 
-TEST(sync, the_command_timeout_bounds_the_whole_reply, "") {
+TEST(sync, the_command_timeout_bounds_the_whole_reply, "239") {
     char slow[64];
     fake *f = fake_new();
     redisContext *c;
@@ -32,7 +32,7 @@ TEST(sync, the_command_timeout_bounds_the_whole_reply, "") {
     fake_finish(f);
 }
 
-TEST(sync, signals_do_not_prolong_the_command_timeout, "") {
+TEST(sync, signals_do_not_prolong_the_command_timeout, "239") {
     int peer;
     double start = test_now();
     redisContext *c = pair_context(&peer);
@@ -47,7 +47,7 @@ TEST(sync, signals_do_not_prolong_the_command_timeout, "") {
     close(peer);
 }
 
-TEST(sync, signals_do_not_prolong_the_command_timeout_of_a_write, "") {
+TEST(sync, signals_do_not_prolong_the_command_timeout_of_a_write, "239") {
     int peer;
     size_t len = 8 << 20;
     char *value = test_bytes(len);
@@ -119,7 +119,7 @@ TEST(sync, each_reply_has_a_deadline_of_its_own, "") {
 
 /* ---- Reading while writing ---- */
 
-TEST(sync, a_long_pipeline_reads_while_it_writes, "114") {
+TEST(sync, a_long_pipeline_reads_while_it_writes, "114 242") {
     enum { N = 20000, REPLY = 500 };
     fake *f = fake_new();
     char reply[REPLY + 8] = "$500\r\n";
@@ -161,7 +161,7 @@ static void count_push(void *privdata, void *reply) {
     freeReplyObject(reply);
 }
 
-TEST(sync, the_push_that_confirms_a_subscription_is_its_reply, "") {
+TEST(sync, the_push_that_confirms_a_subscription_is_its_reply, "221") {
     static const char *const ask_for[][2] = {
         {"SUBSCRIBE next:a", ">[\"subscribe\" \"next:a\" :1]"},
         {"PSUBSCRIBE next:*", ">[\"psubscribe\" \"next:*\" :2]"},
