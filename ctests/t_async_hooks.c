@@ -353,7 +353,7 @@ TEST(async_hooks, after_cleanup_no_hook_is_left_to_be_called, "152") {
     conn_done(&c);
 }
 
-TEST(async_hooks, hooks_without_a_cleanup_hook_are_forgotten_at_the_end_as_well, "152") {
+TEST(async_hooks, hooks_without_a_cleanup_hook_are_forgotten_at_the_end_as_well, "152 226") {
     conn c;
     conn_up_with(&c, REDIS_OPT_NOAUTOFREE, 0);
     c.ac->ev.cleanup = NULL;
@@ -370,7 +370,7 @@ TEST(async_hooks, hooks_without_a_cleanup_hook_are_forgotten_at_the_end_as_well,
     conn_done(&c);
 }
 
-TEST(async_hooks, an_event_loop_attached_to_a_dead_context_is_told_of_its_end, "152 165") {
+TEST(async_hooks, an_event_loop_attached_to_a_dead_context_is_told_of_its_end, "152 226") {
     for (int disconnect = 0; disconnect < 2; disconnect++) {
         conn c;
         conn_up_with(&c, REDIS_OPT_NOAUTOFREE, 0);
@@ -414,7 +414,7 @@ static void no_reply(redisAsyncContext *ac, void *reply, void *privdata) {
     FAIL("a reply callback of a dead context");
 }
 
-TEST(async_hooks, a_dead_context_calls_no_hook_even_when_its_error_is_cleared, "152 165") {
+TEST(async_hooks, a_dead_context_calls_no_hook_even_when_its_error_is_cleared, "152 226") {
     struct timeval tv = {1, 0};
     redisOptions o = {0};
     int fd[2];
@@ -535,7 +535,7 @@ TEST(async_hooks, a_descriptor_of_the_program_works, "150") {
     }
 }
 
-TEST(async_hooks, a_blocking_descriptor_of_the_program_never_blocks, "150") {
+TEST(async_hooks, a_blocking_descriptor_of_the_program_never_blocks, "150 230") {
     size_t size = 8 << 20;
     redisOptions o = {0};
     int fd[2];

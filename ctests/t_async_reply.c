@@ -163,7 +163,7 @@ static void untouched(conn *c, const char *before, const char *format, int want_
     CHECK_MEM_N(c->ac->c.obuf, sdslen(c->ac->c.obuf) + 1, before, len + 1);
 }
 
-TEST(async_reply, a_refused_command_leaves_obuf_as_it_was_up_to_its_nul, "7 178") {
+TEST(async_reply, a_refused_command_leaves_obuf_as_it_was_up_to_its_nul, "178 235") {
     static const char *const refused[] = {
         "UNSUBSCRIBE x", "PUNSUBSCRIBE", "SUNSUBSCRIBE %s", "SET %s %q", "SET %s x%-", "SET k %08p",
         "", "   ", "CLIENT REPLY OFF", "CLIENT REPLY SKIP",
@@ -186,7 +186,7 @@ TEST(async_reply, a_refused_command_leaves_obuf_as_it_was_up_to_its_nul, "7 178"
     }
 }
 
-TEST(async_reply, a_command_without_memory_leaves_obuf_as_it_was_up_to_its_nul, "7") {
+TEST(async_reply, a_command_without_memory_leaves_obuf_as_it_was_up_to_its_nul, "7 235") {
     static const char *const commands[] = {"GET %s%0900d", "SUBSCRIBE %s %0900d", "GET %s",
                                            "SUBSCRIBE %s"};
     const char *name = test_printf("%060d", 7);

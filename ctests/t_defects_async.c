@@ -518,7 +518,7 @@ static void freed_by_reset(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, a_free_in_a_null_callback_caused_by_reset_tells_resets_callback_too, "157 158") {
+TEST(defects_async, a_free_in_a_null_callback_caused_by_reset_tells_resets_callback_too, "157 158 218") {
     resp2_3(freed_by_reset);
 }
 
@@ -782,7 +782,7 @@ static void other_error_live(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, only_an_error_about_client_reply_itself_is_its_refusal, "") {
+TEST(defects_async, only_an_error_about_client_reply_itself_is_its_refusal, "220") {
     other_error("CLIENT KILL ID 99999", "-ERR No such client");
     other_error("clientfoo x", "-ERR unknown command 'clientfoo', with args beginning with: 'x' ");
     other_error("CLIENT NOSUCH", "-ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.");
@@ -792,13 +792,13 @@ TEST(defects_async, only_an_error_about_client_reply_itself_is_its_refusal, "") 
     resp2_3(other_error_live);
 }
 
-TEST(defects_async, a_word_client_among_the_arguments_is_no_refusal_of_client_reply, "") {
+TEST(defects_async, a_word_client_among_the_arguments_is_no_refusal_of_client_reply, "220") {
     other_error("nosuch CLIENT", "-ERR unknown command 'nosuch', with args beginning with: 'CLIENT' ");
     other_error("nosuch client", "-ERR unknown command `nosuch`, with args beginning with: `client`, ");
 }
 
 /* The refusals that servers write, each for two commands: CLIENT REPLY and the one after it. */
-TEST(defects_async, a_refusal_of_client_reply_in_any_wording_drops_only_the_replies_given_up, "") {
+TEST(defects_async, a_refusal_of_client_reply_in_any_wording_drops_only_the_replies_given_up, "220") {
     static const char *const refusals[] = {
         "-NOPERM User joe has no permissions to run the 'client|reply' command",
         "-NOPERM this user has no permissions to run the 'client|reply' command",
@@ -870,7 +870,7 @@ static void off_around_multi(int protocol) {
     CHECK_LOG("disconnect=0");
 }
 
-TEST(defects_async, a_transaction_while_replies_are_off_keeps_replies_paired, "") {
+TEST(defects_async, a_transaction_while_replies_are_off_keeps_replies_paired, "220") {
     resp2_3(off_around_multi);
 }
 
@@ -903,7 +903,7 @@ static void off_after_refused_multi(int protocol) {
     CHECK_LOG("disconnect=0");
 }
 
-TEST(defects_async, client_reply_off_after_a_refused_multi_keeps_replies_paired, "") {
+TEST(defects_async, client_reply_off_after_a_refused_multi_keeps_replies_paired, "220") {
     resp2_3(off_after_refused_multi);
 }
 
@@ -936,7 +936,7 @@ static void off_inside_multi(int protocol) {
     CHECK_LOG("disconnect=0");
 }
 
-TEST(defects_async, client_reply_off_and_skip_inside_multi_are_refused_and_nothing_is_sent, "") {
+TEST(defects_async, client_reply_off_and_skip_inside_multi_are_refused_and_nothing_is_sent, "220") {
     resp2_3(off_inside_multi);
 }
 
@@ -964,7 +964,7 @@ static void nested_multi(int protocol) {
     conn_done(&c);
 }
 
-TEST(defects_async, a_second_multi_that_is_refused_does_not_end_the_first, "") {
+TEST(defects_async, a_second_multi_that_is_refused_does_not_end_the_first, "220") {
     resp2_3(nested_multi);
 }
 
@@ -1240,7 +1240,7 @@ static void call_inside_and_free(conn *c, const char *name, redisReply *reply) {
     redisAsyncFree(c->ac);
 }
 
-TEST(defects_async, the_transports_functions_have_no_effect_inside_a_callback, "") {
+TEST(defects_async, the_transports_functions_have_no_effect_inside_a_callback, "228") {
     static void (*const functions[])(redisAsyncContext *) = {redisProcessCallbacks, redisAsyncRead,
                                                              redisAsyncWrite};
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
@@ -1280,7 +1280,7 @@ TEST(defects_async, the_transports_functions_have_no_effect_inside_a_callback, "
     }
 }
 
-TEST(defects_async, a_disconnect_by_the_transport_inside_a_callback_waits_for_its_return, "") {
+TEST(defects_async, a_disconnect_by_the_transport_inside_a_callback_waits_for_its_return, "228") {
     conn c;
     inside = __redisAsyncDisconnect;
     conn_up(&c);
@@ -1323,7 +1323,7 @@ TEST(defects_async, a_disconnect_by_the_transport_inside_a_callback_waits_for_it
     conn_done(&c);
 }
 
-TEST(defects_async, a_dead_context_hands_out_nothing_more, "165") {
+TEST(defects_async, a_dead_context_hands_out_nothing_more, "165 226") {
     static const char *const rest[] = {
         "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n+str\r\n*3\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n:1\r\n",
         "*2\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n>1\r\n+x\r\n",
@@ -1737,7 +1737,7 @@ static int count_sleeps(struct pollfd *fds, nfds_t n, int ms) {
 }
 
 /* Each of them would pause for a moment before it tries again. */
-TEST(defects_async, many_contexts_at_a_full_unix_backlog_pause_once_for_all, "") {
+TEST(defects_async, many_contexts_at_a_full_unix_backlog_pause_once_for_all, "241") {
     enum { MANY = 200 };
     redisAsyncContext *many[MANY];
     int filler[16];

@@ -251,7 +251,7 @@ TEST(monitor, two_monitors_that_are_both_refused_both_hear_so, "183") {
     conn_done(&c);
 }
 
-TEST_1X(monitor, after_one_was_refused_and_one_accepted_the_next_gets_null, "176") {
+TEST_1X(monitor, after_one_was_refused_and_one_accepted_the_next_gets_null, "176 219") {
     conn c;
     conn_up(&c);
     ask(&c, "m1", "MONITOR");
@@ -293,7 +293,7 @@ static void refused_then_accepted(int protocol) {
     sync_done(other);
 }
 
-TEST_1X(monitor, a_monitor_allowed_after_a_refusal_is_the_one_that_counts, "176") {
+TEST_1X(monitor, a_monitor_allowed_after_a_refusal_is_the_one_that_counts, "176 219") {
     resp2_3(refused_then_accepted);
 }
 

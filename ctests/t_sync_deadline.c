@@ -65,7 +65,7 @@ TEST(sync, signals_do_not_prolong_the_command_timeout_of_a_write, "239") {
     close(peer);
 }
 
-TEST(sync, a_slow_write_and_the_wait_for_its_reply_share_one_deadline, "117") {
+TEST(sync, a_slow_write_and_the_wait_for_its_reply_share_one_deadline, "117 239") {
     size_t len = 8 << 20;
     char *value = test_bytes(len);
     fake *f = fake_new();
@@ -188,7 +188,7 @@ TEST(sync, the_push_that_confirms_a_subscription_is_its_reply, "221") {
     redisFree(c);
 }
 
-TEST(sync, an_unsubscribe_without_names_returns_every_confirmation, "") {
+TEST(sync, an_unsubscribe_without_names_returns_every_confirmation, "221") {
     static const char *const kinds[][3] = {
         {"SUBSCRIBE", "UNSUBSCRIBE", "unsubscribe"},
         {"PSUBSCRIBE", "PUNSUBSCRIBE", "punsubscribe"},
@@ -219,7 +219,7 @@ TEST(sync, an_unsubscribe_without_names_returns_every_confirmation, "") {
     redisFree(c);
 }
 
-TEST(sync, an_unsubscribe_without_names_is_over_with_the_next_other_reply, "") {
+TEST(sync, an_unsubscribe_without_names_is_over_with_the_next_other_reply, "221") {
     int peer;
     redisContext *c = pair_context(&peer);
 
