@@ -940,6 +940,30 @@ TEST(defects_async, client_reply_off_and_skip_inside_multi_are_refused_and_nothi
     resp2_3(off_inside_multi);
 }
 
+/* The server would execute it in the middle of EXEC, and send what comes after without a head. */
+static void on_inside_silent_multi(int protocol) {
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "multi", "MULTI");
+    ask(&c, "set", "SET silent 1");
+    size_t len = sdslen(c.ac->c.obuf);
+    CHECK_INT(ask_try(&c, "no", "CLIENT REPLY ON"), REDIS_ERR);
+    CHECK_UINT(sdslen(c.ac->c.obuf), len);
+    CHECK_INT(c.ac->err, 0);
+    ask(&c, "incr", "INCR silent");
+    ask(&c, "exec", "EXEC");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "get", "GET silent");
+    PUMP_LOG(&c, "off:NULL multi:NULL set:NULL incr:NULL exec:NULL on:+OK get:\"2\"");
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+}
+
+TEST(defects_async, client_reply_on_inside_a_silent_multi_is_refused_and_nothing_is_sent, "220") {
+    resp2_3(on_inside_silent_multi);
+}
+
 static void nested_multi(int protocol) {
     conn c;
     conn_live(&c, protocol);

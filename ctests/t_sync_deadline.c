@@ -219,6 +219,49 @@ TEST(sync, an_unsubscribe_without_names_returns_every_confirmation, "221") {
     redisFree(c);
 }
 
+TEST(sync, a_refused_subscription_owes_no_confirmation, "221") {
+    static const char *const refused[][2] = {
+        {"SSUBSCRIBE b", "-MOVED 3999 127.0.0.1:6381"},
+        {"SUBSCRIBE a b c", "-NOPERM no"},
+        {"UNSUBSCRIBE", "-NOPERM no"},
+        {"UNSUBSCRIBE a", "-NOPERM no"},
+    };
+
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        int peer;
+        redisContext *c = pair_context(&peer);
+
+        news = 0;
+        CHECK_INT(redisSetTimeout(c, seconds(10)), REDIS_OK);
+        redisSetPushCallback(c, count_push);
+        hand_send_str(peer, test_printf("%s\r\n", refused[i][1]));
+        CHECK_STR(command_text(c, refused[i][0]), refused[i][1]);
+        /* The server ends a subscription itself, as it does when a slot moves away. */
+        hand_send_str(peer, ">3\r\n$12\r\nsunsubscribe\r\n$1\r\ns\r\n:0\r\n+PONG\r\n");
+        CHECK_STR(command_text(c, "PING"), "+PONG");
+        CHECK_INT(news, 1);
+        redisFree(c);
+        close(peer);
+    }
+}
+
+/* The error of an earlier command is not the subscription's. */
+TEST(sync, an_error_of_an_earlier_command_does_not_end_a_subscriptions_claim, "221") {
+    int peer;
+    redisContext *c = pair_context(&peer);
+
+    CHECK_INT(redisSetTimeout(c, seconds(10)), REDIS_OK);
+    redisSetPushCallback(c, count_push);
+    hand_send_str(peer, "-WRONGTYPE x\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n+PONG\r\n");
+    CHECK_INT(redisAppendCommand(c, "LPOP string"), REDIS_OK);
+    CHECK_STR(command_text(c, "SUBSCRIBE a"), "-WRONGTYPE x");
+    CHECK_STR(next_reply(c), ">[\"subscribe\" \"a\" :1]");
+    CHECK_STR(command_text(c, "PING"), "+PONG");
+    CHECK_INT(news, 0);
+    redisFree(c);
+    close(peer);
+}
+
 TEST(sync, an_unsubscribe_without_names_is_over_with_the_next_other_reply, "221") {
     int peer;
     redisContext *c = pair_context(&peer);

@@ -750,19 +750,42 @@ impl Ctx {
         self,
         write: impl FnOnce(&mut Sink<'_>) -> Result<Written, Invalid>,
     ) -> Result<*mut c_void, Failed> {
+        let alone = !self.has_output();
         let accept = |written, bytes: &_| Ok((Args::new(bytes, written).name().map(Verb::of), written));
         let (verb, written) = self.append_if(write, accept).map_err(|why| self.invalid_command(why))?;
         if !self.has(REDIS_BLOCK) {
             return Ok(ptr::null_mut());
         }
-        if let (Some(Verb::Subscribe(_) | Verb::Unsubscribe(_)), Some(reader)) = (verb, self.reader()) {
-            // How many names an UNSUBSCRIBE without any has, only the server knows.
-            let names = if written.count > 1 { written.count - 1 } else { MANY };
-            // SAFETY: nobody else holds a reference into the reader.
-            let confirmations = unsafe { &mut reader.io().confirmations };
-            *confirmations = confirmations.saturating_add(names).min(MANY);
+        if matches!(verb, Some(Verb::Subscribe(_) | Verb::Unsubscribe(_))) {
+            return self.subscription(written, alone);
         }
         self.get_reply()
+    }
+
+    /// Waits for the first reply to a SUBSCRIBE or its like, and expects its confirmations.
+    /// `alone` if no command before it is left to be sent.
+    #[cold]
+    fn subscription(self, written: Written, alone: bool) -> Result<*mut c_void, Failed> {
+        let Some(reader) = self.reader() else { return Err(self.no_transport()) };
+        // How many names an UNSUBSCRIBE without any has, only the server knows.
+        let names = if written.count > 1 { written.count - 1 } else { MANY };
+        // SAFETY: nobody else holds a reference into the reader; a native one makes
+        // redisReply objects.
+        unsafe {
+            let before = reader.io().confirmations;
+            reader.io().confirmations = before.saturating_add(names).min(MANY);
+            let reply = self.get_reply()?;
+            // The push callback may have connected again.
+            if alone
+                && !reply.is_null()
+                && let Some(reader) = self.reader()
+                && reader.is_native()
+                && (*reply.cast::<redisReply>()).r#type == REDIS_REPLY_ERROR
+            {
+                reader.io().confirmations = before;
+            }
+            Ok(reply)
+        }
     }
 
     /// As `command`, from a format.

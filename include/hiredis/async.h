@@ -333,7 +333,8 @@ void redisAsyncWrite(redisAsyncContext *ac);
  *   - the context is ending, by redisAsyncDisconnect, redisAsyncFree or an error;
  *   - the command cannot be made of the format or the arguments, see hiredis.h;
  *   - UNSUBSCRIBE, PUNSUBSCRIBE or SUNSUBSCRIBE, and nothing is subscribed;
- *   - CLIENT REPLY OFF or SKIP between MULTI and EXEC, which would break the reply to EXEC;
+ *   - CLIENT REPLY between MULTI and EXEC, if it would change whether the server answers,
+ *     which would break the reply to EXEC;
  *   - memory ran out: REDIS_ERR_OOM, `Out of memory`. The connection goes on. */
 
 /* By format, see redisFormatCommand. */

@@ -208,8 +208,8 @@ fn special_sent(ac: Ac, tag: Tag, muted: bool) {
     match tag {
         Tag::Monitor if !muted => ac.set(REDIS_MONITORING),
         Tag::Multi => muting.multi_sent(),
-        Tag::Exec | Tag::Discard => muting.multi_ended(),
-        Tag::Reset => muting.reset(),
+        Tag::Exec | Tag::Discard => muting.end_sent(),
+        Tag::Reset => muting.reset_sent(),
         _ => {}
     }
 }
@@ -276,7 +276,7 @@ fn take_muted(ac: Ac) -> Life {
             break;
         }
         let Some((callback, _)) = ac.oldest().shift(&mut ac.private().spare) else { break };
-        ac.private().muting.taken(muted, tag == Tag::Reset);
+        ac.private().muting.taken(muted, tag);
         ac.pubsub().regular_received();
         if tag == Tag::Reset && reset(ac) == Life::Ended {
             return end_with(ac, callback);
@@ -405,6 +405,9 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
     let native = ac.ctx().reader().is_some_and(Reader::is_native);
     // SAFETY: a native reader makes redisReply objects.
     let kind = if native { unsafe { (*parsed).r#type } } else { REDIS_REPLY_ERROR };
+    if tag.ends_multi() {
+        ac.private().muting.end_taken();
+    }
     match tag {
         Tag::Monitor | Tag::MonitorAgain => {
             let accepted = kind == REDIS_REPLY_STATUS;
@@ -421,9 +424,7 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
             ac.private().resp3 = false;
             ac.clear(REDIS_SUPPORTS_PUSH);
         }
-        Tag::Multi if !ac.replies().ends_multi() && !ac.sub_replies().ends_multi() => {
-            ac.private().muting.multi_answered(kind == REDIS_REPLY_STATUS);
-        }
+        Tag::Multi => ac.private().muting.multi_answered(kind == REDIS_REPLY_STATUS),
         Tag::Reset if kind == REDIS_REPLY_STATUS && reset(ac) == Life::Ended => {
             ac.ctx().drop_reply(reply);
             return end_with(ac, callback);

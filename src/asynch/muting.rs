@@ -9,6 +9,7 @@
 use core::slice;
 
 use crate::abi::{REDIS_REPLY_ERROR, redisReply};
+use crate::asynch::queue::Tag;
 use crate::resp::write::Args;
 
 /// The argument of CLIENT REPLY.
@@ -28,6 +29,8 @@ pub(crate) struct Muting {
     multis: usize,
     /// One that was sent since then was accepted.
     multi: bool,
+    /// EXEC, DISCARD and RESET that had no turn yet.
+    ends: usize,
     /// MONITOR was sent.
     monitoring: bool,
     /// Muted commands that wait for their turn.
@@ -45,6 +48,7 @@ impl Muting {
             skip: false,
             multis: 0,
             multi: false,
+            ends: 0,
             monitoring: false,
             waiting: 0,
             assumed: 0,
@@ -88,9 +92,13 @@ impl Muting {
         self.skip && !self.off
     }
 
-    /// In a transaction OFF and SKIP would take effect in the middle of the reply to EXEC.
+    /// In a transaction a change would take effect in the middle of the reply to EXEC.
     pub(crate) fn refuses(&self, mode: Option<Mode>) -> bool {
-        self.in_multi() && matches!(mode, Some(Mode::Off | Mode::Skip))
+        match mode {
+            None => false,
+            Some(Mode::On) => self.off && self.in_multi(),
+            Some(Mode::Off | Mode::Skip) => self.in_multi(),
+        }
     }
 
     /// Notes that a MONITOR is sent. True if the server ignores it, unless it refused the
@@ -126,21 +134,31 @@ impl Muting {
         self.multis += 1;
     }
 
-    /// A MULTI was answered that no EXEC, DISCARD or RESET was sent after.
+    /// A MULTI was answered. If what ends its transaction was sent already, that counts no
+    /// more.
     pub(crate) fn multi_answered(&mut self, accepted: bool) {
-        self.multis = self.multis.saturating_sub(1);
-        self.multi |= accepted;
+        if self.ends == 0 {
+            self.multis = self.multis.saturating_sub(1);
+            self.multi |= accepted;
+        }
     }
 
     /// EXEC or DISCARD was sent.
-    pub(crate) fn multi_ended(&mut self) {
+    pub(crate) fn end_sent(&mut self) {
         self.multis = 0;
         self.multi = false;
+        self.ends += 1;
+    }
+
+    /// EXEC, DISCARD or RESET had its turn.
+    pub(crate) fn end_taken(&mut self) {
+        self.ends = self.ends.saturating_sub(1);
     }
 
     /// RESET was sent.
-    pub(crate) fn reset(&mut self) {
+    pub(crate) fn reset_sent(&mut self) {
         *self = Muting {
+            ends: self.ends + 1,
             waiting: self.waiting,
             assumed: self.assumed,
             assumed_reset: self.assumed_reset,
@@ -150,10 +168,13 @@ impl Muting {
 
     /// A command that gets no reply had its turn; by CLIENT REPLY, or because it is a
     /// MONITOR too many.
-    pub(crate) fn taken(&mut self, by_client_reply: bool, reset: bool) {
+    pub(crate) fn taken(&mut self, by_client_reply: bool, tag: Tag) {
         self.waiting = self.waiting.saturating_sub(1);
         self.assumed += usize::from(by_client_reply);
-        self.assumed_reset |= reset;
+        self.assumed_reset |= tag == Tag::Reset;
+        if tag.ends_multi() {
+            self.end_taken();
+        }
     }
 
     /// A reply came: if it refuses CLIENT REPLY, gives how many more come for commands

@@ -31,6 +31,11 @@ pub(crate) enum Tag {
 const MUTED: c_int = 0x100;
 
 impl Tag {
+    /// Whether the command ends a transaction.
+    pub(crate) fn ends_multi(self) -> bool {
+        matches!(self, Tag::Exec | Tag::Discard | Tag::Reset)
+    }
+
     #[inline]
     fn from_bits(bits: c_int) -> Tag {
         if bits == 0 { Tag::Plain } else { Tag::special(bits & !MUTED) }
@@ -119,20 +124,6 @@ impl Queue {
             }
         }
         again
-    }
-
-    /// Whether a command that ends a transaction waits.
-    pub(crate) fn ends_multi(self) -> bool {
-        let mut node = self.head();
-        while !node.is_null() {
-            // SAFETY: a live node.
-            let (tag, next) = unsafe { (Tag::from_bits((*node).pending_subs), (*node).next) };
-            if matches!(tag, Tag::Exec | Tag::Discard | Tag::Reset) {
-                return true;
-            }
-            node = next;
-        }
-        false
     }
 
     /// How many callbacks wait.
