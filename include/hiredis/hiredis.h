@@ -469,9 +469,8 @@ int redisSetTcpUserTimeout(redisContext *c, unsigned int timeout);
  * In RESP3 the confirmations and messages of a subscription are pushes as well:
  *   - redisCommand("SUBSCRIBE a b c"), and its kin, returns the first confirmation whatever
  *     is set here, and two more redisGetReply return the others: a reply for each name.
- *     UNSUBSCRIBE without names has as many as the server sends; from then on every
- *     confirmation is a reply. Unlike hiredis, where redisCommand waits for ever when the
- *     function takes the confirmation.
+ *     UNSUBSCRIBE without names has as many as the server sends in a row. Unlike hiredis,
+ *     where redisCommand waits for ever when the function takes the confirmation.
  *   - Messages go to the function. Set NULL to take them from redisGetReply.
  *   - After redisAppendCommand confirmations go to the function too, as in hiredis: with
  *     one set, no redisGetReply is owed for it.
