@@ -214,4 +214,22 @@ TEST(async_load, many_commands_without_reply_cost_linear_work, "") {
     CHECK_INT(answered, 2 + QUEUED);
     conn_done(&c);
 }
+
+TEST(async_load, many_transactions_cost_linear_work, "220") {
+    static const char ok[] = "+OK\r\n";
+    enum { AT_ONCE = 1000, LEN = sizeof(ok) - 1 };
+    char *sink = test_bytes(1 << 20), *replies = test_bytes(AT_ONCE * LEN + 1);
+    conn c;
+    conn_up(&c);
+    for (int i = 0; i < QUEUED; i++)
+        CHECK_INT(redisAsyncCommand(c.ac, count_answer, NULL, "MULTI"), REDIS_OK);
+    while (sdslen(c.ac->c.obuf) > 0) {
+        flush(&c);
+        hand_read_now(c.server, sink, 1 << 20);
+    }
+    for (int i = 0; i < AT_ONCE; i++) memcpy(replies + i * LEN, ok, LEN + 1);
+    for (int i = 0; i < QUEUED / AT_ONCE; i++) serve(&c, replies);
+    CHECK_INT(answered, QUEUED);
+    conn_done(&c);
+}
 #endif
