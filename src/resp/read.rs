@@ -1343,14 +1343,12 @@ unsafe fn whole_leaf(at: *const u8, end: *const u8) -> (*mut redisReply, *const 
             }
             b'+' | b'-' => {
                 let text = at.add(1);
-                let Some(len) = line_break(slice::from_raw_parts(text, end.addr() - text.addr())) else {
-                    return NONE;
-                };
-                if !is_line_end(text.add(len)) {
+                let line = line_break(text, end);
+                if !is_line_end(line) {
                     return NONE;
                 }
                 let kind = if *at == b'+' { REDIS_REPLY_STATUS } else { REDIS_REPLY_ERROR };
-                (reply::string(kind, text, len), text.add(len + 2))
+                (reply::string(kind, text, line.addr() - text.addr()), line.add(2))
             }
             b',' => {
                 let text = at.add(1);
@@ -1441,15 +1439,30 @@ unsafe fn is_line_end(at: *const u8) -> bool {
     unsafe { *at == b'\r' && *at.add(1) == b'\n' }
 }
 
-/// Where the first CR or LF is. Most lines are shorter than it takes to call memchr.
+/// Where the first CR or LF is, or the end. Most lines are shorter than it takes to call
+/// memchr.
+///
+/// # Safety
+/// As for `whole_leaf`.
 #[inline(always)]
-fn line_break(bytes: &[u8]) -> Option<usize> {
+unsafe fn line_break(at: *const u8, end: *const u8) -> *const u8 {
     const SHORT: usize = 8;
-    let is_break = |b: &u8| matches!(b, b'\r' | b'\n');
-    bytes.iter().take(SHORT).position(is_break).or_else(|| {
-        let rest = bytes.get(SHORT..)?;
-        memchr2(b'\r', b'\n', rest).map(|at| at + SHORT)
-    })
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut next = at;
+        // What is not greater is CR or LF, with few exceptions.
+        while *next > b'\r' {
+            next = next.add(1);
+            if next.addr() - at.addr() > SHORT {
+                break;
+            }
+        }
+        if *next == b'\r' {
+            return next;
+        }
+        let rest = slice::from_raw_parts(next, end.addr() - next.addr());
+        memchr2(b'\r', b'\n', rest).map_or(end, |at| next.add(at))
+    }
 }
 
 /// Where there is no constructor, the number of the reply's type stands for the object.
