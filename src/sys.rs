@@ -128,28 +128,49 @@ pub(crate) fn poll(fd: c_int, events: i16, timeout_ms: c_int) -> Ready {
     }
 }
 
-/// Who sleeps in `pause_in_turn`, by its address, and when it last did.
-static SLEEPER: AtomicUsize = AtomicUsize::new(0);
-static SLEPT: AtomicI64 = AtomicI64::new(0);
+/// Whose turn it is in a thread to sleep.
+struct Turn {
+    thread: AtomicUsize,
+    /// Who sleeps, by its address, and when it last did.
+    sleeper: AtomicUsize,
+    slept: AtomicI64,
+}
 
-/// Sleeps for whoever cannot but try again, once for all who do so in turn: one of them
-/// sleeps each time, and the others rely on it.
+const TURNS: usize = 16;
+/// Found by a hash of the thread. Threads that share one sleep each for itself.
+static SLEEPERS: [Turn; TURNS] =
+    [const { Turn { thread: AtomicUsize::new(0), sleeper: AtomicUsize::new(0), slept: AtomicI64::new(0) } };
+        TURNS];
+
+fn turn() -> Option<(usize, &'static Turn)> {
+    // SAFETY: no precondition.
+    let thread = unsafe { libc::pthread_self() } as usize;
+    // Threads lie at least a page apart.
+    SLEEPERS.get((thread >> 12) % TURNS).map(|turn| (thread, turn))
+}
+
+/// Sleeps for whoever cannot but try again, once for all in this thread who do so in turn:
+/// one of them sleeps each time, and the others rely on it.
 pub(crate) fn pause_in_turn(who: usize, ms: c_int) {
-    let sleeper = SLEEPER.load(Relaxed);
-    let lately = now_ms().saturating_sub(SLEPT.load(Relaxed)) <= i64::from(ms) * 2;
-    if lately && sleeper != 0 && sleeper != who {
+    let Some((thread, turn)) = turn() else { return };
+    let sleeper = turn.sleeper.load(Relaxed);
+    let lately = now_ms().saturating_sub(turn.slept.load(Relaxed)) <= i64::from(ms) * 2;
+    if lately && sleeper != 0 && sleeper != who && turn.thread.load(Relaxed) == thread {
         return;
     }
     // SAFETY: no descriptors.
     unsafe { libc::poll(core::ptr::null_mut(), 0, ms) };
-    SLEEPER.store(who, Relaxed);
-    SLEPT.store(now_ms(), Relaxed);
+    turn.thread.store(thread, Relaxed);
+    turn.sleeper.store(who, Relaxed);
+    turn.slept.store(now_ms(), Relaxed);
 }
 
 /// Whoever need not try again any more leaves its turn to others.
 pub(crate) fn leave_turn(who: usize) {
-    if SLEEPER.load(Relaxed) == who {
-        SLEEPER.store(0, Relaxed);
+    if let Some((_, turn)) = turn()
+        && turn.sleeper.load(Relaxed) == who
+    {
+        turn.sleeper.store(0, Relaxed);
     }
 }
 

@@ -378,7 +378,8 @@ typedef struct redisContext {
  *     `Out of memory` */
 
 /* Connects as the options say, which are read and not kept. For an unknown `type` NULL is
- * returned after free_privdata(privdata); NULL also for NULL. */
+ * returned after free_privdata(privdata); NULL also for NULL. When there is no memory for a
+ * context, NULL too, and `privdata` stays the caller's. */
 redisContext *redisConnectWithOptions(const redisOptions *options);
 
 /* Connects to a host and port, blocking. */

@@ -40,6 +40,7 @@ use crate::net::option;
 use crate::net::{self, connect, connect::Progress};
 use crate::resp::format::Invalid;
 use crate::resp::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
+use crate::resp::is_aggregate;
 use crate::resp::read::Reader;
 use crate::resp::verb::{Kind, Verb};
 use crate::resp::write::{Args, Sink, Written};
@@ -73,20 +74,17 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
         push_cb: None,
         ..*options
     };
+    // First, so that without memory nothing of the program's has been taken over.
+    let private = Private::create().ok()?;
     // SAFETY: the caller's promise; a redisAsyncContext begins with a redisContext, and all
     // zeroes are valid for the rest.
-    let (c, ac) = unsafe {
-        let c = context::connect_in(&own, size_of::<redisAsyncContext>())?;
-        (c, Ac::from_raw(c.as_ptr().cast())?)
-    };
-    let Ok(private) = Private::create() else {
-        if options.r#type == REDIS_CONN_USERFD {
-            // Without a context the descriptor stays the program's.
-            c.free_keep_fd();
-        } else {
-            c.free();
-        }
-        return None;
+    let ac = unsafe {
+        let c = context::connect_in(&own, size_of::<redisAsyncContext>());
+        let Some(ac) = c.and_then(|c| Ac::from_raw(c.as_ptr().cast())) else {
+            Private::free(private.as_ptr());
+            return None;
+        };
+        ac
     };
     // Connected it is once the event loop has seen it.
     ac.clear(REDIS_CONNECTED);
@@ -275,17 +273,44 @@ fn take_muted(ac: Ac) -> Life {
         if tag != Tag::MonitorAgain && !muted {
             break;
         }
-        let Some((callback, _)) = ac.oldest().shift(&mut ac.private().spare) else { break };
-        ac.private().muting.taken(muted, tag);
-        ac.pubsub().regular_received();
-        if tag == Tag::Reset && reset(ac) == Life::Ended {
-            return end_with(ac, callback);
-        }
-        fail(ac, callback);
-        if after_callback(ac) == Life::Ended {
+        if take_silent(ac, tag, muted) == Life::Ended {
+            free(ac);
             return Life::Ended;
         }
     }
+    Life::Goes
+}
+
+/// The oldest command gets no reply. `Ended` says that a callback freed the context, which
+/// the caller has to do.
+fn take_silent(ac: Ac, tag: Tag, muted: bool) -> Life {
+    let Some((callback, _)) = ac.oldest().shift(&mut ac.private().spare) else { return Life::Goes };
+    ac.private().muting.taken(muted, tag);
+    ac.pubsub().regular_received();
+    let life = if tag == Tag::Reset { reset(ac) } else { Life::Goes };
+    fail(ac, callback);
+    if ac.has(REDIS_FREEING) { Life::Ended } else { life }
+}
+
+/// A reply comes while the oldest command gets none: so the server has passed all that are
+/// silenced, and what they should have confirmed. `Ended` as for `take_silent`.
+#[cold]
+fn pass_silenced(ac: Ac) -> Life {
+    while let Some((tag, true)) = ac.oldest().front() {
+        if take_silent(ac, tag, true) == Life::Ended {
+            return Life::Ended;
+        }
+    }
+    ac.private().muting.assume_nothing();
+    while ac.pubsub().head() != Head::Regular {
+        if let Some(callback) = ac.pubsub().refused() {
+            fail(ac, callback);
+        }
+        if ac.has(REDIS_FREEING) {
+            return Life::Ended;
+        }
+    }
+    leave_if_idle(ac);
     Life::Goes
 }
 
@@ -307,19 +332,90 @@ fn deliver(ac: Ac, reply: *mut c_void) -> Life {
     // SAFETY: a native reader makes redisReply objects.
     if unsafe { (*parsed).r#type } == REDIS_REPLY_PUSH {
         ac.set(REDIS_SUPPORTS_PUSH);
+        // SAFETY: as above.
+        if ac.private().surplus > 0 && unsafe { is_surplus(ac, parsed) } {
+            ac.private().surplus -= 1;
+            return ignore(ac, reply);
+        }
         return push(ac, parsed);
     }
     // SAFETY: as above.
-    if let Some(more) = unsafe { ac.private().muting.refused_by(parsed) } {
-        let again = ac.replies().unmute() + ac.sub_replies().unmute();
-        ac.private().muting.waiting = again;
-        ac.private().unowned += more;
-        return ignore(ac, reply);
+    unsafe {
+        if ac.private().surplus > 0 && is_surplus(ac, parsed) {
+            ac.private().surplus -= 1;
+            return ignore(ac, reply);
+        }
+        if ac.private().muting.is_silent() && refuses_silence(ac, parsed) {
+            return ignore(ac, reply);
+        }
     }
     if ac.has(REDIS_SUBSCRIBED | REDIS_MONITORING) {
         return ordered(ac, parsed);
     }
     answer(ac, reply)
+}
+
+/// Whether a reply refuses a CLIENT REPLY whose callback had its turn. In any case the
+/// silence is over then.
+///
+/// # Safety
+/// `reply` is live.
+#[cold]
+unsafe fn refuses_silence(ac: Ac, reply: *mut redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if is_line(ac, reply) || is_message(ac, reply) {
+            return false;
+        }
+        let waits = matches!(ac.oldest().front(), Some((_, true))) && ac.pubsub().head() == Head::Regular;
+        let Some(passed) = ac.private().muting.refused_by(reply, waits) else { return false };
+        let again = ac.replies().unmute() + ac.sub_replies().unmute();
+        ac.private().muting.waiting = again;
+        ac.private().unowned += passed.saturating_sub(1);
+        passed > 0
+    }
+}
+
+/// Whether a reply is a line for whoever monitors.
+///
+/// # Safety
+/// `reply` is live.
+unsafe fn is_line(ac: Ac, reply: *const redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    ac.has(REDIS_MONITORING) && ac.private().monitor.is_some() && unsafe { is_monitor_line(reply) }
+}
+
+/// Whether a reply is an array of RESP2 that is a message or news about a subscription.
+///
+/// # Safety
+/// `reply` is live.
+unsafe fn is_message(ac: Ac, reply: *const redisReply) -> bool {
+    // Arrays like others: they can come only while the server has confirmed a subscription,
+    // or is about to.
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*reply).r#type == REDIS_REPLY_ARRAY
+            && !(ac.private().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
+            && (ac.pubsub().head() != Head::Regular || ac.pubsub().is_listening())
+            && kind_of(reply).is_some()
+    }
+}
+
+/// Whether a reply is what comes next of a transaction whose own reply was too short for it:
+/// anything but news of others.
+///
+/// # Safety
+/// `reply` is live.
+#[cold]
+unsafe fn is_surplus(ac: Ac, reply: *const redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let kind = (*reply).r#type;
+        match if is_aggregate(kind) { kind_of(reply) } else { None } {
+            Some((event, _)) => event != Event::Message,
+            None => kind != REDIS_REPLY_PUSH && !is_line(ac, reply),
+        }
+    }
 }
 
 /// Calls back, unless there is nobody to call, and frees the reply unless that is the
@@ -358,6 +454,14 @@ fn answer(ac: Ac, reply: *mut c_void) -> Life {
     if ac.private().unowned > 0 {
         ac.private().unowned -= 1;
         return ignore(ac, reply);
+    }
+    if ac.private().muting.waiting > 0
+        && matches!(ac.oldest().front(), Some((_, true)))
+        && pass_silenced(ac) == Life::Ended
+    {
+        ac.ctx().drop_reply(reply);
+        free(ac);
+        return Life::Ended;
     }
     let Some((callback, tag)) = ac.oldest().shift(&mut ac.private().spare) else {
         return unexpected(ac, reply);
@@ -410,8 +514,13 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
     }
     match tag {
         Tag::Monitor | Tag::MonitorAgain => {
-            let accepted = kind == REDIS_REPLY_STATUS;
-            ac.private().muting.monitor_answered(accepted);
+            // SAFETY: a status is a live redisReply.
+            let queued = kind == REDIS_REPLY_STATUS && unsafe { is_queued(parsed) };
+            let accepted = kind == REDIS_REPLY_STATUS && !queued;
+            // In a transaction the server refuses it only later, but does.
+            if !queued {
+                ac.private().muting.monitor_answered(accepted);
+            }
             if accepted {
                 ac.set(REDIS_MONITORING);
                 ac.private().monitor = Some(callback);
@@ -474,7 +583,7 @@ fn reset(ac: Ac) -> Life {
 #[inline(never)]
 fn settle(ac: Ac, executed: bool) -> Life {
     while let Some((ended, extra)) = ac.pubsub().settle_one(executed) {
-        ac.private().unowned += extra;
+        ac.private().surplus += extra;
         if let Some(callback) = ended {
             fail(ac, callback);
         }
@@ -501,24 +610,22 @@ fn leave_if_idle(ac: Ac) {
 fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: a live reply.
     let kind = unsafe { (*reply).r#type };
-    if ac.has(REDIS_MONITORING)
-        && let Some(monitor) = ac.private().monitor
-        // SAFETY: a live reply.
-        && unsafe { is_monitor_line(reply) }
-    {
-        return call(ac, monitor, reply.cast());
+    // SAFETY: a live reply.
+    unsafe {
+        if is_line(ac, reply)
+            && let Some(monitor) = ac.private().monitor
+        {
+            return call(ac, monitor, reply.cast());
+        }
+        if is_message(ac, reply) {
+            return event(ac, reply);
+        }
+    }
+    if ac.private().unowned > 0 {
+        // An older one than anything that is owed.
+        return answer(ac, reply.cast());
     }
     let head = ac.pubsub().head();
-    // In RESP2 messages are arrays like others: they can come only while the server has
-    // confirmed a subscription, or is about to.
-    if kind == REDIS_REPLY_ARRAY
-        && !(ac.private().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
-        && (head != Head::Regular || ac.pubsub().is_listening())
-        // SAFETY: a live reply.
-        && unsafe { kind_of(reply) }.is_some()
-    {
-        return event(ac, reply);
-    }
     // SAFETY: a live reply.
     if head != Head::Regular && unsafe { is_queued(reply) } {
         return match ac.pubsub().queue() {
@@ -566,10 +673,6 @@ fn spontaneous(ac: Ac, reply: *mut redisReply) -> Life {
 fn event(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: a live reply; the name in the frame is used before user code runs.
     let Some(Frame { event, kind, name }) = (unsafe { frame(reply) }) else { return malformed(ac, reply) };
-    if event != Event::Message && ac.private().unowned > 0 {
-        ac.private().unowned -= 1;
-        return ignore(ac, reply.cast());
-    }
     let pubsub = ac.pubsub();
     let callback = match (event, name) {
         (Event::Unsubscribe, name) => pubsub.unsubscribed(kind, name),

@@ -177,15 +177,27 @@ impl Muting {
         }
     }
 
-    /// A reply came: if it refuses CLIENT REPLY, gives how many more come for commands
-    /// that had their turn.
+    /// Whether commands were silenced that the server may have refused to silence.
+    #[inline]
+    pub(crate) fn is_silent(&self) -> bool {
+        self.assumed > 0 || self.waiting > 0
+    }
+
+    /// The server has shown that it obeys.
+    pub(crate) fn assume_nothing(&mut self) {
+        self.assumed = 0;
+        self.assumed_reset = false;
+    }
+
+    /// A reply came. If it refuses CLIENT REPLY, gives how many commands had their turn, to
+    /// which this and further replies belong; with none it can be for one that `waits`.
     ///
     /// # Safety
     /// `reply` is live.
-    pub(crate) unsafe fn refused_by(&mut self, reply: *const redisReply) -> Option<usize> {
-        let assumed = core::mem::take(&mut self.assumed);
-        let reset = core::mem::take(&mut self.assumed_reset);
-        if assumed == 0 {
+    pub(crate) unsafe fn refused_by(&mut self, reply: *const redisReply, waits: bool) -> Option<usize> {
+        let (passed, reset) = (self.assumed, self.assumed_reset);
+        self.assume_nothing();
+        if passed == 0 && !waits {
             return None;
         }
         // SAFETY: an error has a text.
@@ -196,13 +208,15 @@ impl Muting {
             slice::from_raw_parts((*reply).str.cast::<u8>(), (*reply).len)
         };
         // RESET ends the login, so what comes after it is refused for that.
-        let refuses = refuses_client_reply(text) || (text.starts_with(b"NOAUTH") && !reset);
-        if !refuses {
+        let closed = text.starts_with(b"NOAUTH") && !reset;
+        // In these states the server refuses about everything.
+        let busy = [&b"BUSY "[..], b"LOADING ", b"MASTERDOWN "].iter().any(|state| text.starts_with(state));
+        if !(closed || busy || refuses_client_reply(text)) {
             return None;
         }
         self.off = false;
         self.skip = false;
-        Some(assumed - 1)
+        Some(passed)
     }
 }
 

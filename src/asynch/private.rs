@@ -27,6 +27,9 @@ pub(crate) struct Private {
     pub(crate) connecting_since: Stamp,
     /// Replies still to come that belong to no command.
     pub(crate) unowned: usize,
+    /// Elements of the reply to an EXEC that come after it, because confirmations took
+    /// their places.
+    pub(crate) surplus: usize,
 }
 
 impl Private {
@@ -42,6 +45,7 @@ impl Private {
             missed_write: false,
             connecting_since: Stamp::NONE,
             unowned: 0,
+            surplus: 0,
         })
     }
 

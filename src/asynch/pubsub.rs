@@ -49,6 +49,8 @@ pub(crate) struct Pubsub {
     owed: Buf<Owed>,
     /// Confirmations of commands in a transaction: they come with the reply to EXEC.
     queued: Buf<Owed>,
+    /// Entries of `queued` that are settled.
+    settled: usize,
     /// Entries of `owed` that are done.
     done: usize,
     /// Entries of `owed` that are not `Replies`.
@@ -71,6 +73,7 @@ impl Pubsub {
             tables: [const { Table::new() }; 3],
             owed: Buf::new(),
             queued: Buf::new(),
+            settled: 0,
             done: 0,
             confirmations: 0,
             unsubscriptions: 0,
@@ -397,7 +400,7 @@ impl Pubsub {
     /// many confirmations do not fit the reply to EXEC, which has one element per
     /// command: the server sends them after it.
     pub(crate) fn settle_one(&mut self, executed: bool) -> Option<(Option<Callback>, usize)> {
-        let owed = *self.queued.as_slice().first()?;
+        let owed = *self.queued.as_slice().get(self.settled)?;
         let (kind, channel) = match owed {
             Owed::Subscribed { kind, channel, .. } => {
                 // SAFETY: a channel lives while confirmations for it are owed.
@@ -416,7 +419,11 @@ impl Pubsub {
             Owed::Unsubscribed { kind, .. } | Owed::UnsubscribedAll { kind } => (kind, None),
             Owed::Replies(_) => (Kind::Channel, None),
         };
-        self.queued.drop_front(1);
+        self.settled += 1;
+        if self.settled == self.queued.len() {
+            self.queued = Buf::new();
+            self.settled = 0;
+        }
         let last = match owed {
             Owed::Subscribed { last, .. } | Owed::Unsubscribed { last, .. } => last,
             _ => true,
@@ -445,6 +452,7 @@ impl Pubsub {
     pub(crate) fn forget_owed(&mut self) {
         self.owed = Buf::new();
         self.queued = Buf::new();
+        self.settled = 0;
         self.done = 0;
         self.confirmations = 0;
         self.unsubscriptions = 0;
