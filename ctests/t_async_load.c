@@ -215,6 +215,31 @@ TEST(async_load, many_commands_without_reply_cost_linear_work, "") {
     conn_done(&c);
 }
 
+TEST(async_load, many_subscriptions_in_a_transaction_cost_linear_work, "220") {
+    enum { NAMES = 3 * QUEUED };
+    static char names[NAMES][8];
+    static const char *argv[NAMES + 1] = {"SUBSCRIBE"};
+    conn c;
+    conn_up(&c);
+    ask(&c, "multi", "MULTI");
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(names[i], sizeof names[i], "%d", i);
+        argv[i + 1] = names[i];
+    }
+    CHECK_INT(redisAsyncCommandArgv(c.ac, count_answer, NULL, NAMES + 1, argv, NULL), REDIS_OK);
+    ask(&c, "exec", "EXEC");
+    ask(&c, "ping", "PING");
+    char *sink = test_bytes(1 << 20);
+    while (sdslen(c.ac->c.obuf) > 0) {
+        flush(&c);
+        hand_read_now(c.server, sink, 1 << 20);
+    }
+    serve(&c, "+OK\r\n+QUEUED\r\n*-1\r\n+PONG\r\n");
+    CHECK_LOG("multi:+OK exec:nil ping:+PONG");
+    CHECK_INT(answered, 1 + NAMES);
+    conn_done(&c);
+}
+
 TEST(async_load, many_transactions_cost_linear_work, "220") {
     static const char ok[] = "+OK\r\n";
     enum { AT_ONCE = 1000, LEN = sizeof(ok) - 1 };

@@ -964,6 +964,136 @@ TEST(defects_async, client_reply_on_inside_a_silent_multi_is_refused_and_nothing
     resp2_3(on_inside_silent_multi);
 }
 
+/* What a silent server does not confirm is over once it answers again. */
+static void silent_subscription(int protocol) {
+    conn c;
+    conn_live(&c, protocol);
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "multi", "MULTI");
+    ask(&c, "s", "SUBSCRIBE silent");
+    ask(&c, "discard", "DISCARD");
+    ask(&c, "on", "CLIENT REPLY ON");
+    ask(&c, "ping", "ECHO hello");
+    PUMP_LOG(&c, "off:NULL multi:NULL discard:NULL s:NULL on:+OK ping:\"hello\"");
+    conn_done(&c);
+    CHECK_LOG("disconnect=0");
+}
+
+TEST(defects_async, a_subscription_that_a_silent_server_does_not_confirm_shifts_no_reply, "220") {
+    resp2_3(silent_subscription);
+}
+
+TEST(defects_async, what_the_reply_to_exec_has_no_room_for_is_nobodys_reply, "220") {
+    conn c;
+    for (int named = 0; named < 2; named++) {
+        conn_live(&c, 3);
+        ask(&c, "s", "SUBSCRIBE q r s");
+        PUMP(&c, list_length(&c.ac->replies) == 0 && strstr(log_text(), ":3]") != NULL);
+        log_take();
+        ask(&c, "multi", "MULTI");
+        ask(&c, NULL, named ? "UNSUBSCRIBE q r s" : "UNSUBSCRIBE");
+        ask(&c, "get", "GET none");
+        ask(&c, "exec", "EXEC");
+        ask(&c, "1", "PING one");
+        ask(&c, "2", "PING two");
+        PUMP(&c, strstr(log_text(), "2:") != NULL);
+        const char *exec = strstr(log_text(), "exec:");
+        CHECK(exec != NULL);
+        CHECK(strstr(exec, " 1:\"one\" 2:\"two\"") != NULL);
+        log_take();
+        conn_done(&c);
+        CHECK_LOG("disconnect=0");
+    }
+}
+
+TEST(defects_async, silence_may_be_refused_while_output_is_pending, "220") {
+    int small = 4096;
+    conn c;
+    conn_up(&c);
+    CHECK_INT(setsockopt(c.ac->c.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    char *value = test_bytes(1 << 20);
+    memset(value, 'v', 1 << 20);
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "set", "SET k %b", value, (size_t)1 << 20);
+    ask(&c, "ping", "PING");
+    redisAsyncHandleWrite(c.ac);
+    CHECK(sdslen(c.ac->c.obuf) > 0);
+    serve(&c, "-NOPERM this user has no permissions to run the 'client|reply' command\r\n");
+    CHECK_LOG("off:-NOPERM this user has no permissions to run the 'client|reply' command");
+    while (c.writing) {
+        redisAsyncHandleWrite(c.ac);
+        sent(&c);
+    }
+    serve(&c, "+OK\r\n+PONG\r\n");
+    CHECK_LOG("set:+OK ping:+PONG");
+    conn_done(&c);
+}
+
+TEST(defects_async, a_line_of_monitor_before_its_refusal_does_not_confirm_silence, "220") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "m", "MONITOR");
+    ask(&c, "off", "CLIENT REPLY OFF");
+    redisAsyncHandleWrite(c.ac);
+    serve(&c, "+OK\r\n");
+    serve(&c, "+123.4 [0 127.0.0.1:1] \"GET\" \"x\"\r\n");
+    log_take();
+    serve(&c, "-NOPERM this user has no permissions to run the 'client|reply' command\r\n");
+    CHECK(c.ac != NULL);
+    ask(&c, "ping", "PING");
+    redisAsyncHandleWrite(c.ac);
+    serve(&c, "+PONG\r\n");
+    CHECK_LOG("ping:+PONG");
+    conn_done(&c);
+}
+
+TEST(defects_async, a_busy_server_may_refuse_silence, "220") {
+    static const char *const states[] = {"-BUSY x\r\n", "-LOADING x\r\n", "-MASTERDOWN x\r\n"};
+    for (int i = 0; i < 3; i++) {
+        conn c;
+        conn_up(&c);
+        ask(&c, "skip", "CLIENT REPLY SKIP");
+        ask(&c, "1", "GET a");
+        ask(&c, "2", "GET b");
+        ask(&c, "3", "GET c");
+        redisAsyncHandleWrite(c.ac);
+        serve(&c, states[i]);
+        serve(&c, states[i]);
+        serve(&c, "$2\r\nv2\r\n$2\r\nv3\r\n");
+        CHECK_LOG("skip:NULL 1:NULL 2:\"v2\" 3:\"v3\"");
+        conn_done(&c);
+    }
+}
+
+TEST(defects_async, a_refused_silence_is_over_before_a_subscription_behind_it, "220") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "off", "CLIENT REPLY OFF");
+    ask(&c, "set", "SET a b");
+    ask(&c, "s", "SUBSCRIBE ch");
+    redisAsyncHandleWrite(c.ac);
+    serve(&c, "-NOPERM this user has no permissions to run the 'client|reply' command\r\n");
+    serve(&c, "-NOPERM this user has no permissions to run the 'set' command\r\n");
+    serve(&c, "*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n");
+    serve(&c, "*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nm\r\n");
+    CHECK_LOG("off:NULL set:NULL s:*[\"subscribe\" \"ch\" :1] s:*[\"message\" \"ch\" \"m\"]");
+    conn_done(&c);
+}
+
+TEST(defects_async, a_monitor_in_a_transaction_is_none_for_the_next, "220") {
+    conn c;
+    conn_live(&c, 2);
+    ask(&c, "multi", "MULTI");
+    ask(&c, "m1", "MONITOR");
+    ask(&c, "exec", "EXEC");
+    PUMP(&c, strstr(log_text(), "exec:") != NULL);
+    CHECK(strstr(log_take(), "multi:+OK m1:+QUEUED exec:*[-ERR ") != NULL);
+    ask(&c, "m2", "MONITOR");
+    PUMP_LOG(&c, "m2:+OK");
+    conn_done(&c);
+    CHECK_LOG("m2:NULL disconnect=0");
+}
+
 static void nested_multi(int protocol) {
     conn c;
     conn_live(&c, protocol);

@@ -262,6 +262,25 @@ TEST(sync, an_error_of_an_earlier_command_does_not_end_a_subscriptions_claim, "2
     close(peer);
 }
 
+/* Nor is one that was sent, and whose reply is not read yet. */
+TEST(sync, an_error_of_a_pipeline_read_by_half_does_not_end_a_subscriptions_claim, "221") {
+    int peer;
+    redisContext *c = pair_context(&peer);
+
+    news = 0;
+    CHECK_INT(redisSetTimeout(c, seconds(10)), REDIS_OK);
+    redisSetPushCallback(c, count_push);
+    hand_send_str(peer, "-WRONGTYPE 1\r\n-WRONGTYPE 2\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    CHECK_INT(redisAppendCommand(c, "LPUSH string 1"), REDIS_OK);
+    CHECK_INT(redisAppendCommand(c, "LPUSH string 2"), REDIS_OK);
+    CHECK_STR(next_reply(c), "-WRONGTYPE 1");
+    CHECK_STR(command_text(c, "SUBSCRIBE a"), "-WRONGTYPE 2");
+    CHECK_STR(next_reply(c), ">[\"subscribe\" \"a\" :1]");
+    CHECK_INT(news, 0);
+    redisFree(c);
+    close(peer);
+}
+
 TEST(sync, an_unsubscribe_without_names_is_over_with_the_next_other_reply, "221") {
     int peer;
     redisContext *c = pair_context(&peer);

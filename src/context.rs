@@ -566,8 +566,8 @@ impl Ctx {
             sink.advance(bytes.len());
             Ok(Written { count: 0, name: (0, 0) })
         };
-        self.append(write).map_err(|why| self.invalid_command(why))?;
-        Ok(())
+        let written = self.append(write).map(drop);
+        self.asked(written)
     }
 
     /// Appends a command from a format.
@@ -581,7 +581,7 @@ impl Ctx {
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
         let written = self.append(|sink| unsafe { write_format(format, args, sink) });
-        written.map(drop).map_err(|why| self.invalid_command(why))
+        self.asked(written.map(drop))
     }
 
     /// Appends a command from an argument vector.
@@ -596,7 +596,17 @@ impl Ctx {
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
         let written = self.append(|sink| unsafe { write_argv(argc, argv, argvlen, sink) });
-        written.map(drop).map_err(|why| self.invalid_command(why))
+        self.asked(written.map(drop))
+    }
+
+    /// Counts a command of which the reply is asked for later.
+    fn asked(self, written: Result<(), Invalid>) -> Result<(), Failed> {
+        written.map_err(|why| self.invalid_command(why))?;
+        if let Some(reader) = self.reader() {
+            // SAFETY: nobody else holds a reference into the reader.
+            unsafe { reader.io().unanswered += 1 };
+        }
+        Ok(())
     }
 
     /// Sets the error for a command that could not be made.
@@ -619,17 +629,20 @@ impl Ctx {
     fn reply_in_band(self) -> Result<*mut c_void, Failed> {
         loop {
             let reply = self.reply_from_reader()?;
+            let (Some(reader), false) = (self.reader(), reply.is_null()) else { return Ok(reply) };
             // SAFETY: a native reader makes redisReply objects; the callback owns the
             // push, and the context lives on, says hiredis.h.
             unsafe {
-                let native = self.reader().is_some_and(Reader::is_native);
-                if reply.is_null() || !native || self.confirms(reply.cast()) {
+                let native = reader.is_native();
+                if native && self.confirms(reply.cast()) {
+                    return Ok(reply);
+                }
+                if !native || (*reply.cast::<redisReply>()).r#type != REDIS_REPLY_PUSH {
+                    let io = reader.io();
+                    io.unanswered = io.unanswered.saturating_sub(1);
                     return Ok(reply);
                 }
                 let Some(push_cb) = (*self.as_ptr()).push_cb else { return Ok(reply) };
-                if (*reply.cast::<redisReply>()).r#type != REDIS_REPLY_PUSH {
-                    return Ok(reply);
-                }
                 push_cb((*self.as_ptr()).privdata, reply);
             }
         }
@@ -750,22 +763,22 @@ impl Ctx {
         self,
         write: impl FnOnce(&mut Sink<'_>) -> Result<Written, Invalid>,
     ) -> Result<*mut c_void, Failed> {
-        let alone = !self.has_output();
         let accept = |written, bytes: &_| Ok((Args::new(bytes, written).name().map(Verb::of), written));
         let (verb, written) = self.append_if(write, accept).map_err(|why| self.invalid_command(why))?;
         if !self.has(REDIS_BLOCK) {
             return Ok(ptr::null_mut());
         }
         if matches!(verb, Some(Verb::Subscribe(_) | Verb::Unsubscribe(_))) {
-            return self.subscription(written, alone);
+            return self.subscription(written);
         }
+        self.asked(Ok(()))?;
         self.get_reply()
     }
 
-    /// Waits for the first reply to a SUBSCRIBE or its like, and expects its confirmations.
-    /// `alone` if no command before it is left to be sent.
+    /// Waits for the first reply to a SUBSCRIBE or its like, and expects its confirmations,
+    /// unless that is an error and not of a command before.
     #[cold]
-    fn subscription(self, written: Written, alone: bool) -> Result<*mut c_void, Failed> {
+    fn subscription(self, written: Written) -> Result<*mut c_void, Failed> {
         let Some(reader) = self.reader() else { return Err(self.no_transport()) };
         // How many names an UNSUBSCRIBE without any has, only the server knows.
         let names = if written.count > 1 { written.count - 1 } else { MANY };
@@ -773,6 +786,7 @@ impl Ctx {
         // redisReply objects.
         unsafe {
             let before = reader.io().confirmations;
+            let alone = reader.io().unanswered == 0;
             reader.io().confirmations = before.saturating_add(names).min(MANY);
             let reply = self.get_reply()?;
             // The push callback may have connected again.

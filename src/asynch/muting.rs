@@ -4,7 +4,7 @@
 //! Whether a command is answered is known when it is sent. One that is not waits in its
 //! queue for its turn like others, and is then called with a NULL reply, once it has left.
 //! That assumes that the server obeys. If it refuses CLIENT REPLY itself, by its access
-//! rules, the replies that come after all are dropped: their commands had their call.
+//! rules or because it is busy, replies to commands that had their call are dropped.
 
 use core::slice;
 

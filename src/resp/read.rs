@@ -77,6 +77,9 @@ pub(crate) struct Io {
     pub(crate) connected_at_once: bool,
     /// Confirmations of a subscription that a blocking context waits for.
     pub(crate) confirmations: usize,
+    /// Replies that a blocking context still expects, other than confirmations, as far as it
+    /// knows the commands.
+    pub(crate) unanswered: usize,
     pub(crate) sent: Sent,
 }
 
