@@ -325,8 +325,8 @@ void redisAsyncWrite(redisAsyncContext *ac);
  * CLIENT REPLY OFF and SKIP are not answered, nor are the commands they silence. Their
  * callbacks get NULL, in their order among the others: once the command has been sent and
  * all before it are answered. That assumes that the server obeys; when it refuses (a user
- * without the right to CLIENT, RESP2 while subscribed) the replies to commands that have
- * had their NULL are dropped, and the others find their commands.
+ * without the right to CLIENT, RESP2 while subscribed, a script that keeps it busy) the
+ * replies to commands that have had their NULL are dropped, and the others find theirs.
  * https://redis.io/docs/latest/commands/client-reply/
  *
  * REDIS_ERR: the command is not queued and `fn` will not be called:
