@@ -1029,6 +1029,39 @@ TEST(defects_async, silence_may_be_refused_while_output_is_pending, "220") {
     conn_done(&c);
 }
 
+static int repeated;
+
+static void repeat_when_silent(redisAsyncContext *ac, void *reply, void *privdata) {
+    (void)privdata;
+    async_reply(ac, reply, NAME(repeated == 0 ? "first" : "again"));
+    if (reply == NULL && ++repeated < 1000) redisAsyncCommand(ac, repeat_when_silent, NULL, "SET a b");
+}
+
+/* Also when its callbacks never cease to send. */
+TEST(defects_async, a_server_that_answers_although_told_to_be_silent_is_believed, "220") {
+    static const char *const answers[] = {"-ERR no such thing\r\n", "+OK\r\n"};
+    for (int i = 0; i < 2; i++) {
+        conn c;
+        conn_up(&c);
+        repeated = 0;
+        ask(&c, "off", "CLIENT REPLY OFF");
+        CHECK_INT(redisAsyncCommand(c.ac, repeat_when_silent, NULL, "SET a b"), REDIS_OK);
+        redisAsyncHandleWrite(c.ac);
+        CHECK_LOG("off:NULL first:NULL");
+        serve(&c, answers[i]); /* to CLIENT REPLY */
+        serve(&c, "+FIRST\r\n");
+        CHECK_LOG("");
+        redisAsyncHandleWrite(c.ac);
+        serve(&c, "+AGAIN\r\n");
+        CHECK_LOG("again:+AGAIN");
+        ask(&c, "ping", "PING");
+        redisAsyncHandleWrite(c.ac);
+        serve(&c, "+PONG\r\n");
+        CHECK_LOG("ping:+PONG");
+        conn_done(&c);
+    }
+}
+
 TEST(defects_async, a_line_of_monitor_before_its_refusal_does_not_confirm_silence, "220") {
     conn c;
     conn_up(&c);

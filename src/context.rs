@@ -566,8 +566,9 @@ impl Ctx {
             sink.advance(bytes.len());
             Ok(Written { count: 0, name: (0, 0) })
         };
-        let written = self.append(write).map(drop);
-        self.asked(written)
+        self.append(write).map_err(|why| self.invalid_command(why))?;
+        self.asked();
+        Ok(())
     }
 
     /// Appends a command from a format.
@@ -581,7 +582,9 @@ impl Ctx {
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
         let written = self.append(|sink| unsafe { write_format(format, args, sink) });
-        self.asked(written.map(drop))
+        written.map_err(|why| self.invalid_command(why))?;
+        self.asked();
+        Ok(())
     }
 
     /// Appends a command from an argument vector.
@@ -596,17 +599,17 @@ impl Ctx {
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
         let written = self.append(|sink| unsafe { write_argv(argc, argv, argvlen, sink) });
-        self.asked(written.map(drop))
+        written.map_err(|why| self.invalid_command(why))?;
+        self.asked();
+        Ok(())
     }
 
-    /// Counts a command of which the reply is asked for later.
-    fn asked(self, written: Result<(), Invalid>) -> Result<(), Failed> {
-        written.map_err(|why| self.invalid_command(why))?;
+    /// Counts a command that was appended.
+    fn asked(self) {
         if let Some(reader) = self.reader() {
             // SAFETY: nobody else holds a reference into the reader.
             unsafe { reader.io().unanswered += 1 };
         }
-        Ok(())
     }
 
     /// Sets the error for a command that could not be made.
@@ -771,7 +774,7 @@ impl Ctx {
         if matches!(verb, Some(Verb::Subscribe(_) | Verb::Unsubscribe(_))) {
             return self.subscription(written);
         }
-        self.asked(Ok(()))?;
+        self.asked();
         self.get_reply()
     }
 

@@ -11,7 +11,7 @@
 //! | called | looks |
 //! |---|---|
 //! | reply callbacks, push callback | `after_callback`, through `deliver` |
-//! | callbacks with a NULL reply | `take_muted`, `reset`, `settle`; in `end` it is ending already |
+//! | callbacks with a NULL reply | `take_silent`, `pass_silenced`, `reset`, `settle`; in `end` it is ending already |
 //! | onConnect | `established`, `connect_failed`, `handle_timeout` |
 //! | onDisconnect | `end`, `free`: nothing but the memory is left |
 //! | event loop hooks, dataCleanup | nobody: they must not call back (async.h) |
@@ -292,8 +292,8 @@ fn take_silent(ac: Ac, tag: Tag, muted: bool) -> Life {
     if ac.has(REDIS_FREEING) { Life::Ended } else { life }
 }
 
-/// A reply comes while the oldest command gets none: so the server has passed all that are
-/// silenced, and what they should have confirmed. `Ended` as for `take_silent`.
+/// A reply comes for a command behind silenced ones: so the server has passed these, and
+/// what they should have confirmed. `Ended` as for `take_silent`.
 #[cold]
 fn pass_silenced(ac: Ac) -> Life {
     while let Some((tag, true)) = ac.oldest().front() {
@@ -330,20 +330,17 @@ fn deliver(ac: Ac, reply: *mut c_void) -> Life {
     }
     let parsed = reply.cast::<redisReply>();
     // SAFETY: a native reader makes redisReply objects.
-    if unsafe { (*parsed).r#type } == REDIS_REPLY_PUSH {
-        ac.set(REDIS_SUPPORTS_PUSH);
-        // SAFETY: as above.
-        if ac.private().surplus > 0 && unsafe { is_surplus(ac, parsed) } {
-            ac.private().surplus -= 1;
-            return ignore(ac, reply);
-        }
-        return push(ac, parsed);
-    }
-    // SAFETY: as above.
     unsafe {
+        let is_push = (*parsed).r#type == REDIS_REPLY_PUSH;
+        if is_push {
+            ac.set(REDIS_SUPPORTS_PUSH);
+        }
         if ac.private().surplus > 0 && is_surplus(ac, parsed) {
             ac.private().surplus -= 1;
             return ignore(ac, reply);
+        }
+        if is_push {
+            return push(ac, parsed);
         }
         if ac.private().muting.is_silent() && refuses_silence(ac, parsed) {
             return ignore(ac, reply);
@@ -355,8 +352,8 @@ fn deliver(ac: Ac, reply: *mut c_void) -> Life {
     answer(ac, reply)
 }
 
-/// Whether a reply refuses a CLIENT REPLY whose callback had its turn. In any case the
-/// silence is over then.
+/// Whether a reply is for a silenced command whose callback had its turn, because the
+/// server refuses to be silent. Commands that wait are then answered like others.
 ///
 /// # Safety
 /// `reply` is live.
@@ -368,7 +365,8 @@ unsafe fn refuses_silence(ac: Ac, reply: *mut redisReply) -> bool {
             return false;
         }
         let waits = matches!(ac.oldest().front(), Some((_, true))) && ac.pubsub().head() == Head::Regular;
-        let Some(passed) = ac.private().muting.refused_by(reply, waits) else { return false };
+        let expected = ac.owes_replies() || ac.pubsub().confirmations() > 0;
+        let Some(passed) = ac.private().muting.refused_by(reply, waits, expected) else { return false };
         let again = ac.replies().unmute() + ac.sub_replies().unmute();
         ac.private().muting.waiting = again;
         ac.private().unowned += passed.saturating_sub(1);
@@ -457,6 +455,7 @@ fn answer(ac: Ac, reply: *mut c_void) -> Life {
     }
     if ac.private().muting.waiting > 0
         && matches!(ac.oldest().front(), Some((_, true)))
+        && ac.owes_replies()
         && pass_silenced(ac) == Life::Ended
     {
         ac.ctx().drop_reply(reply);
@@ -516,6 +515,9 @@ fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
         Tag::Monitor | Tag::MonitorAgain => {
             // SAFETY: a status is a live redisReply.
             let queued = kind == REDIS_REPLY_STATUS && unsafe { is_queued(parsed) };
+            if tag == Tag::MonitorAgain {
+                ac.private().muting.answered_after_all();
+            }
             let accepted = kind == REDIS_REPLY_STATUS && !queued;
             // In a transaction the server refuses it only later, but does.
             if !queued {
@@ -609,9 +611,7 @@ fn leave_if_idle(ac: Ac) {
 #[inline(never)]
 fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: a live reply.
-    let kind = unsafe { (*reply).r#type };
-    // SAFETY: a live reply.
-    unsafe {
+    let kind = unsafe {
         if is_line(ac, reply)
             && let Some(monitor) = ac.private().monitor
         {
@@ -620,7 +620,8 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
         if is_message(ac, reply) {
             return event(ac, reply);
         }
-    }
+        (*reply).r#type
+    };
     if ac.private().unowned > 0 {
         // An older one than anything that is owed.
         return answer(ac, reply.cast());

@@ -189,35 +189,55 @@ impl Muting {
         self.assumed_reset = false;
     }
 
-    /// A reply came. If it refuses CLIENT REPLY, gives how many commands had their turn, to
-    /// which this and further replies belong; with none it can be for one that `waits`.
+    /// A MONITOR was answered that should have been ignored.
+    pub(crate) fn answered_after_all(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+    }
+
+    /// A reply came. If the server refuses to be silent, gives how many commands had their
+    /// turn, to which this and further replies belong; with none it can be for one that
+    /// `waits`. When no reply is `expected` at all, any tells so, otherwise what it says.
     ///
     /// # Safety
     /// `reply` is live.
-    pub(crate) unsafe fn refused_by(&mut self, reply: *const redisReply, waits: bool) -> Option<usize> {
+    pub(crate) unsafe fn refused_by(
+        &mut self,
+        reply: *const redisReply,
+        waits: bool,
+        expected: bool,
+    ) -> Option<usize> {
         let (passed, reset) = (self.assumed, self.assumed_reset);
         self.assume_nothing();
         if passed == 0 && !waits {
             return None;
         }
-        // SAFETY: an error has a text.
-        let text = unsafe {
-            if (*reply).r#type != REDIS_REPLY_ERROR {
-                return None;
-            }
-            slice::from_raw_parts((*reply).str.cast::<u8>(), (*reply).len)
-        };
-        // RESET ends the login, so what comes after it is refused for that.
-        let closed = text.starts_with(b"NOAUTH") && !reset;
-        // In these states the server refuses about everything.
-        let busy = [&b"BUSY "[..], b"LOADING ", b"MASTERDOWN "].iter().any(|state| text.starts_with(state));
-        if !(closed || busy || refuses_client_reply(text)) {
+        // SAFETY: the caller's promise.
+        if expected && !unsafe { refuses_silence(reply, reset) } {
             return None;
         }
         self.off = false;
         self.skip = false;
         Some(passed)
     }
+}
+
+/// Whether a reply is an error that CLIENT REPLY may get, perhaps after a `reset`.
+///
+/// # Safety
+/// `reply` is live.
+unsafe fn refuses_silence(reply: *const redisReply, reset: bool) -> bool {
+    // SAFETY: the caller's promise; an error has a text.
+    let text = unsafe {
+        if (*reply).r#type != REDIS_REPLY_ERROR {
+            return false;
+        }
+        slice::from_raw_parts((*reply).str.cast::<u8>(), (*reply).len)
+    };
+    // RESET ends the login, so what comes after it is refused for that.
+    let closed = text.starts_with(b"NOAUTH") && !reset;
+    // In these states the server refuses about everything.
+    let busy = [&b"BUSY "[..], b"LOADING ", b"MASTERDOWN "].iter().any(|state| text.starts_with(state));
+    closed || busy || refuses_client_reply(text)
 }
 
 /// Whether an error is about CLIENT REPLY itself: the command, not what another one says
