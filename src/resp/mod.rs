@@ -6,6 +6,7 @@
 
 pub(crate) mod format;
 pub(crate) mod frame;
+mod leaf;
 pub(crate) mod read;
 pub(crate) mod reply;
 pub(crate) mod verb;

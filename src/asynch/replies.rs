@@ -1,0 +1,478 @@
+//! Replies on their way to the callbacks that wait for them.
+//!
+//! A plain reply belongs to the oldest command. Who else may be meant, when the connection
+//! is subscribed, monitors, is in a transaction or silenced, is decided here, by the order
+//! that pubsub.rs and muting.rs keep.
+
+use core::ffi::{c_int, c_void};
+
+use super::end::{Life, disconnect, fail, free, is_dead};
+use super::handle::Ac;
+use super::pubsub::{Head, callback_of};
+use super::queue::{Callback, Tag};
+use crate::abi::*;
+use crate::resp::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
+use crate::resp::is_aggregate;
+use crate::resp::read::Reader;
+use crate::resp::verb::Kind;
+
+/// Hands out every reply that the reader has.
+pub(crate) fn process_callbacks(ac: Ac) {
+    if ac.has(REDIS_IN_CALLBACK) || is_dead(ac) {
+        return;
+    }
+    loop {
+        if ac.private().muting.waiting > 0 && take_muted(ac) == Life::Ended {
+            return;
+        }
+        let Ok(reply) = ac.ctx().reply_from_reader() else { return disconnect(ac) };
+        if reply.is_null() {
+            break;
+        }
+        if deliver(ac, reply) == Life::Ended {
+            return;
+        }
+    }
+    disconnect_if_done(ac);
+}
+
+/// Calls back for commands that get no reply, once they have left and all before them
+/// are answered.
+#[cold]
+pub(super) fn take_muted(ac: Ac) -> Life {
+    while ac.pubsub().head() == Head::Regular && !ac.ctx().has_output() {
+        let Some((tag, muted)) = ac.oldest().front() else { break };
+        if tag == Tag::MonitorAgain && !muted && ac.private().monitor.is_none() {
+            // The one before was refused, so this one is the first.
+            ac.oldest().set_front_tag(Tag::Monitor);
+            ac.private().muting.waiting -= 1;
+            break;
+        }
+        if tag != Tag::MonitorAgain && !muted {
+            break;
+        }
+        if take_silent(ac, tag, muted) == Life::Ended {
+            free(ac);
+            return Life::Ended;
+        }
+    }
+    Life::Goes
+}
+
+/// The oldest command gets no reply. `Ended` says that a callback freed the context, which
+/// the caller has to do.
+fn take_silent(ac: Ac, tag: Tag, muted: bool) -> Life {
+    let Some((callback, _)) = ac.oldest().shift(&mut ac.private().spare) else { return Life::Goes };
+    ac.private().muting.taken(muted, tag);
+    ac.pubsub().regular_received();
+    let life = if tag == Tag::Reset { reset(ac) } else { Life::Goes };
+    fail(ac, callback);
+    if ac.has(REDIS_FREEING) { Life::Ended } else { life }
+}
+
+/// A reply comes for a command behind silenced ones: so the server has passed these, and
+/// what they should have confirmed. `Ended` as for `take_silent`.
+#[cold]
+fn pass_silenced(ac: Ac) -> Life {
+    while let Some((tag, true)) = ac.oldest().front() {
+        if take_silent(ac, tag, true) == Life::Ended {
+            return Life::Ended;
+        }
+    }
+    ac.private().muting.assume_nothing();
+    while ac.pubsub().head() != Head::Regular {
+        if let Some(callback) = ac.pubsub().refused() {
+            fail(ac, callback);
+        }
+        if ac.has(REDIS_FREEING) {
+            return Life::Ended;
+        }
+    }
+    leave_if_idle(ac);
+    Life::Goes
+}
+
+/// Ends a context that is to be disconnected and is owed nothing any more.
+#[inline(never)]
+pub(super) fn disconnect_if_done(ac: Ac) {
+    if ac.has(REDIS_DISCONNECTING) && (ac.ctx().err() != 0 || !ac.is_pending()) {
+        disconnect(ac);
+    }
+}
+
+#[inline]
+fn deliver(ac: Ac, reply: *mut c_void) -> Life {
+    if !ac.ctx().reader().is_some_and(Reader::is_native) {
+        // The program's own objects: nothing to look at but their number.
+        return answer(ac, reply);
+    }
+    let parsed = reply.cast::<redisReply>();
+    // SAFETY: a native reader makes redisReply objects.
+    unsafe {
+        let is_push = (*parsed).r#type == REDIS_REPLY_PUSH;
+        if is_push {
+            ac.set(REDIS_SUPPORTS_PUSH);
+        }
+        if ac.private().surplus > 0 && is_surplus(ac, parsed) {
+            ac.private().surplus -= 1;
+            return ignore(ac, reply);
+        }
+        if is_push {
+            return push(ac, parsed);
+        }
+        if ac.private().muting.is_silent() && refuses_silence(ac, parsed) {
+            return ignore(ac, reply);
+        }
+    }
+    if ac.has(REDIS_SUBSCRIBED | REDIS_MONITORING) {
+        return ordered(ac, parsed);
+    }
+    answer(ac, reply)
+}
+
+/// Whether a reply is for a silenced command whose callback had its turn, because the
+/// server refuses to be silent. Commands that wait are then answered like others.
+///
+/// # Safety
+/// `reply` is live.
+#[cold]
+unsafe fn refuses_silence(ac: Ac, reply: *mut redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if is_line(ac, reply) || is_message(ac, reply) {
+            return false;
+        }
+        let waits = matches!(ac.oldest().front(), Some((_, true))) && ac.pubsub().head() == Head::Regular;
+        let expected = ac.owes_replies() || ac.pubsub().confirmations() > 0;
+        let Some(passed) = ac.private().muting.refused_by(reply, waits, expected) else { return false };
+        let again = ac.replies().unmute() + ac.sub_replies().unmute();
+        ac.private().muting.waiting = again;
+        ac.private().unowned += passed.saturating_sub(1);
+        passed > 0
+    }
+}
+
+/// Whether a reply is a line for whoever monitors.
+///
+/// # Safety
+/// `reply` is live.
+unsafe fn is_line(ac: Ac, reply: *const redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    ac.has(REDIS_MONITORING) && ac.private().monitor.is_some() && unsafe { is_monitor_line(reply) }
+}
+
+/// Whether a reply is an array of RESP2 that is a message or news about a subscription.
+///
+/// # Safety
+/// `reply` is live.
+unsafe fn is_message(ac: Ac, reply: *const redisReply) -> bool {
+    // Arrays like others: they can come only while the server has confirmed a subscription,
+    // or is about to.
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*reply).r#type == REDIS_REPLY_ARRAY
+            && !(ac.private().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
+            && (ac.pubsub().head() != Head::Regular || ac.pubsub().is_listening())
+            && kind_of(reply).is_some()
+    }
+}
+
+/// Whether a reply is what comes next of a transaction whose own reply was too short for it:
+/// anything but news of others.
+///
+/// # Safety
+/// `reply` is live.
+#[cold]
+unsafe fn is_surplus(ac: Ac, reply: *const redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let kind = (*reply).r#type;
+        match if is_aggregate(kind) { kind_of(reply) } else { None } {
+            Some((event, _)) => event != Event::Message,
+            None => kind != REDIS_REPLY_PUSH && !is_line(ac, reply),
+        }
+    }
+}
+
+/// Calls back, unless there is nobody to call, and frees the reply unless that is the
+/// program's business.
+#[inline]
+fn call(ac: Ac, callback: Callback, reply: *mut c_void) -> Life {
+    match callback.f {
+        Some(f) => {
+            ac.call_reply(f, reply, callback.privdata);
+            if !ac.has(REDIS_NO_AUTO_FREE_REPLIES) {
+                ac.ctx().drop_reply(reply);
+            }
+            after_callback(ac)
+        }
+        None => ignore(ac, reply),
+    }
+}
+
+fn ignore(ac: Ac, reply: *mut c_void) -> Life {
+    ac.ctx().drop_reply(reply);
+    Life::Goes
+}
+
+#[inline]
+pub(super) fn after_callback(ac: Ac) -> Life {
+    if ac.has(REDIS_FREEING) {
+        free(ac);
+        return Life::Ended;
+    }
+    Life::Goes
+}
+
+/// Gives a reply to the oldest regular command.
+#[inline]
+fn answer(ac: Ac, reply: *mut c_void) -> Life {
+    if ac.private().unowned > 0 {
+        ac.private().unowned -= 1;
+        return ignore(ac, reply);
+    }
+    if ac.private().muting.waiting > 0
+        && matches!(ac.oldest().front(), Some((_, true)))
+        && ac.owes_replies()
+        && pass_silenced(ac) == Life::Ended
+    {
+        ac.ctx().drop_reply(reply);
+        free(ac);
+        return Life::Ended;
+    }
+    let Some((callback, tag)) = ac.oldest().shift(&mut ac.private().spare) else {
+        return unexpected(ac, reply);
+    };
+    if ac.has(REDIS_SUBSCRIBED) {
+        ac.pubsub().regular_received();
+    }
+    if tag != Tag::Plain {
+        return tagged(ac, tag, callback, reply);
+    }
+    call(ac, callback, reply)
+}
+
+/// A reply that nobody asked for ends the connection. If it is an error its text
+/// says why: too many clients, or loading.
+#[cold]
+fn unexpected(ac: Ac, reply: *mut c_void) -> Life {
+    let parsed = reply.cast::<redisReply>();
+    // SAFETY: a native reader makes redisReply objects; an error has a text.
+    unsafe {
+        let native = ac.ctx().reader().is_some_and(Reader::is_native);
+        if native && (*parsed).r#type == REDIS_REPLY_ERROR {
+            ac.ctx().c_error(REDIS_ERR_OTHER, "", (*parsed).str);
+        } else {
+            ac.ctx().fail(REDIS_ERR_PROTOCOL, "Protocol error, got a reply that no command is waiting for");
+        }
+    }
+    ac.ctx().drop_reply(reply);
+    disconnect(ac);
+    Life::Ended
+}
+
+#[cold]
+fn malformed(ac: Ac, reply: *mut redisReply) -> Life {
+    ac.ctx().fail(REDIS_ERR_PROTOCOL, "Protocol error, malformed pub/sub frame");
+    ac.ctx().drop_reply(reply.cast());
+    disconnect(ac);
+    Life::Ended
+}
+
+/// The reply to a command that changes the mode of the connection.
+#[inline(never)]
+fn tagged(ac: Ac, tag: Tag, callback: Callback, reply: *mut c_void) -> Life {
+    let parsed = reply.cast::<redisReply>();
+    let native = ac.ctx().reader().is_some_and(Reader::is_native);
+    // SAFETY: a native reader makes redisReply objects.
+    let kind = if native { unsafe { (*parsed).r#type } } else { REDIS_REPLY_ERROR };
+    if tag.ends_multi() {
+        ac.private().muting.end_taken();
+    }
+    match tag {
+        Tag::Monitor | Tag::MonitorAgain => {
+            // SAFETY: a status is a live redisReply.
+            let queued = kind == REDIS_REPLY_STATUS && unsafe { is_queued(parsed) };
+            if tag == Tag::MonitorAgain {
+                ac.private().muting.answered_after_all();
+            }
+            let accepted = kind == REDIS_REPLY_STATUS && !queued;
+            // In a transaction the server refuses it only later, but does.
+            if !queued {
+                ac.private().muting.monitor_answered(accepted);
+            }
+            if accepted {
+                ac.set(REDIS_MONITORING);
+                ac.private().monitor = Some(callback);
+            } else if ac.private().monitor.is_none() {
+                ac.clear(REDIS_MONITORING);
+            }
+        }
+        Tag::Hello if kind == REDIS_REPLY_MAP => ac.private().resp3 = true,
+        Tag::Hello if kind == REDIS_REPLY_ARRAY => {
+            ac.private().resp3 = false;
+            ac.clear(REDIS_SUPPORTS_PUSH);
+        }
+        Tag::Multi => ac.private().muting.multi_answered(kind == REDIS_REPLY_STATUS),
+        Tag::Reset if kind == REDIS_REPLY_STATUS && reset(ac) == Life::Ended => {
+            ac.ctx().drop_reply(reply);
+            return end_with(ac, callback);
+        }
+        Tag::Exec | Tag::Discard
+            if settle(ac, tag == Tag::Exec && kind == REDIS_REPLY_ARRAY) == Life::Ended =>
+        {
+            ac.ctx().drop_reply(reply);
+            return end_with(ac, callback);
+        }
+        _ => {}
+    }
+    call(ac, callback, reply)
+}
+
+/// Ends the context; `callback` was taken off its queue but not called yet.
+fn end_with(ac: Ac, callback: Callback) -> Life {
+    fail(ac, callback);
+    free(ac);
+    Life::Ended
+}
+
+/// The server is back to its initial state: whoever was subscribed or monitoring
+/// hears nothing more. `Ended` says that a callback freed the context, which the caller
+/// has to do.
+#[inline(never)]
+fn reset(ac: Ac) -> Life {
+    ac.private().resp3 = false;
+    ac.clear(REDIS_SUPPORTS_PUSH | REDIS_MONITORING);
+    if settle(ac, false) == Life::Ended {
+        return Life::Ended;
+    }
+    loop {
+        let monitor = ac.private().monitor.take();
+        let Some(callback) = monitor.or_else(|| ac.pubsub().take_active()) else { break };
+        fail(ac, callback);
+        if ac.has(REDIS_FREEING) {
+            return Life::Ended;
+        }
+    }
+    leave_if_idle(ac);
+    Life::Goes
+}
+
+/// A transaction was executed, or not: that settles the subscriptions in it. `Ended` as
+/// for `reset`.
+#[inline(never)]
+fn settle(ac: Ac, executed: bool) -> Life {
+    while let Some((ended, extra)) = ac.pubsub().settle_one(executed) {
+        ac.private().surplus += extra;
+        if let Some(callback) = ended {
+            fail(ac, callback);
+        }
+        if ac.has(REDIS_FREEING) {
+            return Life::Ended;
+        }
+    }
+    leave_if_idle(ac);
+    Life::Goes
+}
+
+/// Keeps the public count true.
+pub(super) fn show_unsubscriptions(ac: Ac) {
+    let n = c_int::try_from(ac.pubsub().unsubscriptions()).unwrap_or(c_int::MAX);
+    // SAFETY: a live context.
+    unsafe { (*ac.as_ptr()).sub.pending_unsubs = n };
+}
+
+/// Goes back to plain request and reply once nothing is subscribed.
+#[inline(never)]
+fn leave_if_idle(ac: Ac) {
+    show_unsubscriptions(ac);
+    if ac.has(REDIS_SUBSCRIBED) && ac.pubsub().is_idle() {
+        ac.clear(REDIS_SUBSCRIBED);
+        ac.replies().take_all(ac.sub_replies());
+    }
+}
+
+/// A reply, not a push, on a connection that is subscribed or monitoring.
+#[inline(never)]
+fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
+    // SAFETY: a live reply.
+    let kind = unsafe {
+        if is_line(ac, reply)
+            && let Some(monitor) = ac.private().monitor
+        {
+            return call(ac, monitor, reply.cast());
+        }
+        if is_message(ac, reply) {
+            return event(ac, reply);
+        }
+        (*reply).r#type
+    };
+    if ac.private().unowned > 0 {
+        // An older one than anything that is owed.
+        return answer(ac, reply.cast());
+    }
+    let head = ac.pubsub().head();
+    // SAFETY: a live reply.
+    if head != Head::Regular && unsafe { is_queued(reply) } {
+        return match ac.pubsub().queue() {
+            Ok(Some(callback)) => call(ac, callback, reply.cast()),
+            Ok(None) => ignore(ac, reply.cast()),
+            Err(oom) => {
+                ac.ctx().out_of_memory(oom);
+                ac.ctx().drop_reply(reply.cast());
+                disconnect(ac);
+                Life::Ended
+            }
+        };
+    }
+    if kind == REDIS_REPLY_ERROR && head != Head::Regular {
+        let callback = ac.pubsub().refused();
+        leave_if_idle(ac);
+        return match callback {
+            Some(callback) => call(ac, callback, reply.cast()),
+            None => ignore(ac, reply.cast()),
+        };
+    }
+    answer(ac, reply.cast())
+}
+
+/// A push: pub/sub if there are subscriptions and it looks like that, anything else
+/// for the push callback.
+#[inline(never)]
+fn push(ac: Ac, reply: *mut redisReply) -> Life {
+    // SAFETY: a live reply.
+    if ac.has(REDIS_SUBSCRIBED) && unsafe { kind_of(reply) }.is_some() {
+        return event(ac, reply);
+    }
+    spontaneous(ac, reply)
+}
+
+#[inline(never)]
+fn spontaneous(ac: Ac, reply: *mut redisReply) -> Life {
+    ac.call_push(reply.cast());
+    ac.ctx().drop_reply(reply.cast());
+    after_callback(ac)
+}
+
+/// A message, or news about a subscription.
+#[inline(never)]
+fn event(ac: Ac, reply: *mut redisReply) -> Life {
+    // SAFETY: a live reply; the name in the frame is used before user code runs.
+    let Some(Frame { event, kind, name }) = (unsafe { frame(reply) }) else { return malformed(ac, reply) };
+    let pubsub = ac.pubsub();
+    let callback = match (event, name) {
+        (Event::Unsubscribe, name) => pubsub.unsubscribed(kind, name),
+        (Event::Subscribe, Some(name)) => pubsub.confirm(kind, name).map(callback_of),
+        (Event::Message, Some(name)) => pubsub.find(kind, name).map(callback_of),
+        (_, None) => return malformed(ac, reply),
+    };
+    leave_if_idle(ac);
+    // SAFETY: a live reply.
+    let is_push = unsafe { (*reply).r#type } == REDIS_REPLY_PUSH;
+    match callback {
+        // Programs that serve sharded pub/sub through the push callback subscribe without one.
+        Some(Callback { f: None, .. }) if kind == Kind::Shard && is_push => spontaneous(ac, reply),
+        Some(callback) => call(ac, callback, reply.cast()),
+        None => ignore(ac, reply.cast()),
+    }
+}
