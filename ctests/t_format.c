@@ -3,6 +3,7 @@
 
 #include <float.h>
 #include <limits.h>
+#include <malloc.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -646,12 +647,22 @@ static void folded_free(void *p) {
     else munmap(p, folded_size);
 }
 
+/* For a block that was small. */
+static void *folded_realloc(void *old, size_t size) {
+    if (size <= INT_MAX) return realloc(old, size);
+    char *p = folded_malloc(size);
+    if (p == NULL) return NULL;
+    if (old != NULL) memcpy(p, old, malloc_usable_size(old));
+    free(old);
+    return p;
+}
+
 TEST(format, argument_lists_beyond_two_gibibytes_are_formatted, "17") {
     size_t big = (size_t)INT_MAX + 1000, len;
     const char *argv[] = {"SET", "k", zeroes(big)};
     size_t lens[] = {3, 1, big};
     char *cmd;
-    hiredisAllocFuncs table = {folded_malloc, calloc, realloc, strdup, folded_free};
+    hiredisAllocFuncs table = {folded_malloc, calloc, folded_realloc, strdup, folded_free};
     hiredisSetAllocators(&table);
     folded = NULL;
     long long got = redisFormatCommandArgv(&cmd, 3, argv, lens);

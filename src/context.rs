@@ -9,19 +9,18 @@
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::{MaybeUninit, size_of};
 use core::ptr;
-
-use bytes::BufMut;
+use core::slice;
 
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
 use crate::args;
 use crate::ctx::{Ctx, Failed};
 use crate::net::{self, connect, option};
-use crate::resp::format::{self, Invalid};
+use crate::resp::format;
 use crate::resp::frame::{Event, kind_of};
 use crate::resp::read::{Broken, Reader, Sent};
 use crate::resp::verb::Verb;
-use crate::resp::write::{Args, Argv, Owner, Sink, Written};
+use crate::resp::write::{Args, Invalid, Owner, Sink, Written, write_argv, write_bytes};
 use crate::resp::{is_aggregate, reply};
 use crate::sds::Sds;
 use crate::sys::{self, Deadline, Ready};
@@ -358,7 +357,8 @@ impl Ctx {
         // SAFETY: the transport wrote `n` bytes.
         let bytes = unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), n) };
         self.adapt(reader, n, READ_SIZE);
-        reader.feed(bytes).map_err(|broken| self.broken(reader, broken))
+        // SAFETY: bytes that were just read, elsewhere.
+        unsafe { reader.feed(bytes.as_ptr(), bytes.len()) }.map_err(|broken| self.broken(reader, broken))
     }
 
     /// Reads straight into the reader's buffer, or into the string that it receives.
@@ -370,16 +370,18 @@ impl Ctx {
         Ok(())
     }
 
-    /// Asks for more next time when a read came back full, for little again when it
-    /// did not.
+    /// Asks for more next time when a read came back full, for little again when two brought
+    /// little: one small read may be the end of a batch that needs a big one.
     fn adapt(self, reader: Reader, n: usize, cap: usize) {
         // SAFETY: nobody else holds a reference into the reader.
-        let size = unsafe { &mut reader.io().read_size };
+        let io = unsafe { reader.io() };
+        let small = n <= READ_SIZE / 2;
         if n == cap {
-            *size = cap.saturating_mul(4).min(READ_SIZE_MAX);
-        } else if n <= READ_SIZE / 2 {
-            *size = READ_SIZE;
+            io.read_size = cap.saturating_mul(4).min(READ_SIZE_MAX);
+        } else if small && io.read_little {
+            io.read_size = READ_SIZE;
         }
+        io.read_little = small;
     }
 
     /// One call of `funcs->read`.
@@ -520,32 +522,34 @@ impl Ctx {
     /// Appends a command, or other bytes, to what is to be sent. On failure nothing of
     /// it is.
     #[inline]
-    pub(crate) fn append<E: From<OutOfMemory>>(
+    pub(crate) fn append(
         self,
-        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, E>,
-    ) -> Result<Written, E> {
+        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
+    ) -> Result<Written, Invalid> {
         self.append_if(write, |written, _| Ok(written))
     }
 
     /// As `append`, if `accept`, which sees what was written, agrees.
     #[inline]
-    pub(crate) fn append_if<T, E: From<OutOfMemory>>(
+    pub(crate) fn append_if<T>(
         self,
-        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, E>,
-        accept: impl FnOnce(Written, &[u8]) -> Result<T, E>,
-    ) -> Result<T, E> {
+        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
+        accept: impl FnOnce(Written, &[u8]) -> Result<T, Invalid>,
+    ) -> Result<T, Invalid> {
         let obuf = match self.obuf() {
             Some(obuf) => obuf,
             None => self.new_obuf()?,
         };
-        let mut owner = Output { c: self, obuf, len: obuf.len() };
+        let (len, room) = obuf.extent();
+        let mut owner = Output { c: self, obuf, len };
         // SAFETY: the room after the text, which is nobody else's until it is part of it.
-        let mut sink = unsafe { Sink::new(owner.tail(), obuf.avail(), &mut owner) };
-        let accepted = match write(&mut sink) {
-            Ok(written) => accept(written, sink.bytes()),
-            Err(e) => Err(e),
-        };
-        let len = sink.len();
+        let sink = unsafe { Sink::new(owner.tail(), room, &mut owner) };
+        let mut len = 0;
+        let accepted = write(sink).and_then(|written| {
+            len = written.len;
+            // SAFETY: so much is written there.
+            accept(written, unsafe { slice::from_raw_parts(owner.tail(), len) })
+        });
         owner.commit(if accepted.is_ok() { len } else { 0 });
         accepted
     }
@@ -560,12 +564,7 @@ impl Ctx {
 
     /// Appends what the program encoded itself.
     pub(crate) fn append_bytes(self, bytes: &[u8]) -> Result<(), Failed> {
-        let write = |sink: &mut Sink<'_>| {
-            sink.ensure(bytes.len())?;
-            sink.rest().put_slice(bytes);
-            sink.advance(bytes.len());
-            Ok(Written { count: 0, name: (0, 0) })
-        };
+        let write = |sink: Sink<'_>| write_bytes(bytes, 0, sink);
         self.append(write).map_err(|why| self.invalid_command(why))?;
         self.asked();
         Ok(())
@@ -581,7 +580,7 @@ impl Ctx {
         args: &mut impl args::Args,
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
-        let written = self.append(|sink| unsafe { write_format(format, args, sink) });
+        let written = self.append(|sink| unsafe { format::write(format, args, sink) });
         written.map_err(|why| self.invalid_command(why))?;
         self.asked();
         Ok(())
@@ -590,7 +589,7 @@ impl Ctx {
     /// Appends a command from an argument vector.
     ///
     /// # Safety
-    /// As for `Argv::new`.
+    /// As for `write_argv`.
     pub(crate) unsafe fn append_argv(
         self,
         argc: c_int,
@@ -764,9 +763,10 @@ impl Ctx {
     /// Sends a command and, if the context blocks, waits for its reply; NULL otherwise.
     fn command(
         self,
-        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, Invalid>,
+        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
     ) -> Result<*mut c_void, Failed> {
-        let accept = |written, bytes: &_| Ok((Args::new(bytes, written).name().map(Verb::of), written));
+        let accept =
+            |written, bytes: &_| Ok((Args::new(bytes, written).map(|args| Verb::of(args.name())), written));
         let (verb, written) = self.append_if(write, accept).map_err(|why| self.invalid_command(why))?;
         if !self.has(REDIS_BLOCK) {
             return Ok(ptr::null_mut());
@@ -815,13 +815,13 @@ impl Ctx {
         args: &mut impl args::Args,
     ) -> Result<*mut c_void, Failed> {
         // SAFETY: the caller's promise.
-        self.command(|sink| unsafe { write_format(format, args, sink) })
+        self.command(|sink| unsafe { format::write(format, args, sink) })
     }
 
     /// As `command`, from an argument vector.
     ///
     /// # Safety
-    /// As for `Argv::new`.
+    /// As for `write_argv`.
     pub(crate) unsafe fn command_argv(
         self,
         argc: c_int,
@@ -874,10 +874,7 @@ impl Owner for Output {
         let old = self.obuf;
         // What is written so far moves along only as part of the text.
         old.set_len(self.len + len);
-        let grown = old.reserve(need - len);
-        self.obuf = grown.unwrap_or(old);
-        self.obuf.set_len(self.len);
-        grown?;
+        self.obuf = old.reserve(need - len)?;
         // SAFETY: a live context; nobody holds a reference into the reader.
         unsafe {
             (*self.c.as_ptr()).obuf = self.obuf.as_ptr();
@@ -885,38 +882,6 @@ impl Owner for Output {
                 reader.io().sent.moved(old.as_ptr(), self.obuf.as_ptr());
             }
         }
-        Ok((self.tail(), self.obuf.avail()))
+        Ok((self.tail(), len + self.obuf.avail()))
     }
-}
-
-/// Writes a command from a format.
-///
-/// # Safety
-/// `format` is NULL or a C string, and `args` are what it asks for.
-pub(crate) unsafe fn write_format(
-    format: *const c_char,
-    args: &mut impl args::Args,
-    sink: &mut Sink<'_>,
-) -> Result<Written, Invalid> {
-    if format.is_null() {
-        return Err(Invalid::Null);
-    }
-    // SAFETY: the caller's promise.
-    unsafe { format::write(format, args, sink) }
-}
-
-/// Writes a command from an argument vector.
-///
-/// # Safety
-/// As for `Argv::new`.
-#[inline]
-pub(crate) unsafe fn write_argv(
-    argc: c_int,
-    argv: *const *const c_char,
-    argvlen: *const usize,
-    sink: &mut Sink<'_>,
-) -> Result<Written, Invalid> {
-    // SAFETY: the caller's promise.
-    let command = unsafe { Argv::new(argc, argv, argvlen) }.ok_or(Invalid::Size)?;
-    Ok(command.write(sink)?)
 }

@@ -25,6 +25,26 @@ pub(crate) fn pair(n: usize) -> [u8; 2] {
     PAIRS.get(n).copied().unwrap_or_default()
 }
 
+/// Writes the last `digits` digits of a number, with zeros in front if it has less.
+///
+/// # Safety
+/// So many bytes at `at` may be written.
+#[inline(always)]
+pub(crate) unsafe fn put(at: *mut u8, n: u64, digits: usize) {
+    let (mut n, mut left) = (n, digits);
+    // SAFETY: the caller's promise.
+    unsafe {
+        while left > 1 {
+            left -= 2;
+            at.add(left).cast::<[u8; 2]>().write_unaligned(pair((n % 100) as usize));
+            n /= 100;
+        }
+        if left == 1 {
+            at.write(b'0' + (n % 10) as u8);
+        }
+    }
+}
+
 /// How many digits a number has.
 #[inline]
 pub(crate) fn len(n: u64) -> usize {

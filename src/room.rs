@@ -6,12 +6,9 @@
 
 use core::marker::PhantomData;
 use core::ptr;
-use core::slice;
 
 use bytes::BufMut;
 use bytes::buf::UninitSlice;
-
-use crate::decimal;
 
 pub(crate) struct Room<'a> {
     start: *mut u8,
@@ -40,81 +37,6 @@ impl Room<'_> {
         self.left -= n;
     }
 
-    /// Writes arguments of a command: `$<len>`, and the text between line ends.
-    ///
-    /// # Safety
-    /// Each text has that many readable bytes; NULL is fine when it has none.
-    #[inline(always)]
-    pub(crate) unsafe fn put_bulks(&mut self, bulks: impl Iterator<Item = (*const u8, usize)>) {
-        // Plain locals, which the loop keeps in registers.
-        let (mut at, mut left) = (self.at, self.left);
-        for (text, len) in bulks {
-            // SAFETY: the caller's promise; one look at what is left serves all of a short
-            // argument, of which header and line end take six bytes, or seven.
-            unsafe {
-                if len < 100 && left >= len + 6 + usize::from(len > 9) {
-                    let end = put_short_bulk(at, text, len);
-                    left -= end.addr() - at.addr();
-                    at = end;
-                } else {
-                    let mut rest = Room::new(at, left);
-                    rest.put_long_bulk(text, len);
-                    (at, left) = (rest.at, rest.left);
-                }
-            }
-        }
-        self.at = at;
-        self.left = left;
-    }
-
-    /// # Safety
-    /// As for `put_bulks`.
-    #[inline(never)]
-    unsafe fn put_long_bulk(&mut self, text: *const u8, len: usize) {
-        self.put_header(b'$', len);
-        // SAFETY: the caller's promise.
-        unsafe { self.put_text(text, len) };
-        self.put(*b"\r\n");
-    }
-
-    /// # Safety
-    /// As for `put_bulks`.
-    #[inline]
-    pub(crate) unsafe fn put_text(&mut self, text: *const u8, len: usize) {
-        if len > 0 {
-            // SAFETY: the caller's promise.
-            self.put_slice(unsafe { slice::from_raw_parts(text, len) });
-        }
-    }
-
-    /// Writes a line with a mark and a number.
-    #[inline]
-    pub(crate) fn put_header(&mut self, mark: u8, n: usize) {
-        if n < 10 {
-            return self.put([mark, b'0' + n as u8, b'\r', b'\n']);
-        }
-        self.put([mark]);
-        self.put_digits(n as u64, decimal::len(n as u64));
-        self.put(*b"\r\n");
-    }
-
-    /// Writes a number, which has `len` digits.
-    #[inline(never)]
-    pub(crate) fn put_digits(&mut self, n: u64, len: usize) {
-        if len > self.left {
-            self.left = 0;
-            return;
-        }
-        let (mut n, mut left) = (n, len);
-        while left > 0 {
-            left -= 1;
-            // SAFETY: below `len`, for which there is room.
-            unsafe { self.at.add(left).write(b'0' + (n % 10) as u8) };
-            n /= 10;
-        }
-        self.skip(len);
-    }
-
     /// Writes bytes of a number that the compiler knows.
     #[inline]
     pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) {
@@ -128,29 +50,8 @@ impl Room<'_> {
     }
 }
 
-/// Writes an argument of less than a hundred bytes; gives where it ends.
-///
-/// # Safety
-/// `len` bytes at `text` are readable, and six more than that, or seven from ten bytes on,
-/// at `at` may be written.
-#[inline(always)]
-unsafe fn put_short_bulk(at: *mut u8, text: *const u8, len: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let body = if len < 10 {
-            at.cast::<[u8; 4]>().write_unaligned([b'$', b'0' + len as u8, b'\r', b'\n']);
-            at.add(4)
-        } else {
-            let [tens, ones] = decimal::pair(len);
-            at.cast::<[u8; 4]>().write_unaligned([b'$', tens, ones, b'\r']);
-            at.add(4).write(b'\n');
-            at.add(5)
-        };
-        copy(text, body, len);
-        body.add(len).cast::<[u8; 2]>().write_unaligned(*b"\r\n");
-        body.add(len + 2)
-    }
-}
+/// What `copy` copies without a call.
+pub(crate) const SHORT: usize = 32;
 
 /// memcpy, faster for what is short: two moves that overlap instead of a call.
 ///
@@ -172,10 +73,14 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
     }
     // SAFETY: the caller's promise.
     unsafe {
-        if n > 16 {
-            ptr::copy_nonoverlapping(from, to, n);
-        } else if n >= 8 {
-            ends::<u64>(from, to, n);
+        if n >= 8 {
+            if n <= 16 {
+                ends::<u64>(from, to, n);
+            } else if n <= SHORT {
+                ends::<u128>(from, to, n);
+            } else {
+                ptr::copy_nonoverlapping(from, to, n);
+            }
         } else if n >= 4 {
             ends::<u32>(from, to, n);
         } else if n >= 2 {

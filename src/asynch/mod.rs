@@ -40,9 +40,8 @@ use crate::alloc::OutOfMemory;
 use crate::context;
 use crate::net::option;
 use crate::net::{self, connect, connect::Progress};
-use crate::resp::format::Invalid;
 use crate::resp::verb::{Kind, Verb};
-use crate::resp::write::{Args, Sink, Written};
+use crate::resp::write::{Args, Invalid, Sink, Written};
 use crate::sys::{self, Stamp};
 
 pub(crate) use self::end::disconnect;
@@ -99,12 +98,20 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
 pub(crate) fn submit(
     ac: Ac,
     callback: Callback,
-    write: impl FnOnce(&mut Sink<'_>) -> Result<Written, Invalid>,
+    write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
 ) -> Result<(), Refused> {
     if ac.is_closing() || ac.ctx().err() != 0 {
         return Err(Refused);
     }
-    let accept = |written, bytes: &_| register(ac, callback, Args::new(bytes, written));
+    let accept = |written, bytes: &_| {
+        let args = Args::new(bytes, written).ok_or(Invalid::Refused)?;
+        if !Verb::is_other(args.name()) {
+            return register(ac, callback, args);
+        }
+        regular(ac, callback, Tag::Plain, None)?;
+        ac.private().muting.sent(None);
+        Ok(())
+    };
     match ac.ctx().append_if(write, accept) {
         Ok(()) => {}
         Err(Invalid::Memory) => return Err(out_of_memory(ac, OutOfMemory)),
@@ -117,7 +124,7 @@ pub(crate) fn submit(
 /// Notes who gets the answer to a command. On failure nothing has changed but the error.
 fn register(ac: Ac, callback: Callback, args: Args<'_>) -> Result<(), Invalid> {
     let mut mode = None;
-    match Verb::of(args.name().ok_or(Invalid::Refused)?) {
+    match Verb::of(args.name()) {
         Verb::Other => regular(ac, callback, Tag::Plain, None),
         Verb::Subscribe(kind) if args.count() > 0 => subscribe(ac, kind, args, callback),
         Verb::Subscribe(_) => regular(ac, callback, Tag::Plain, None),
@@ -149,7 +156,7 @@ fn out_of_memory(ac: Ac, oom: OutOfMemory) -> Refused {
 }
 
 /// Queues the callback of a command with one reply, or with none if replies are off.
-#[inline]
+#[inline(never)]
 fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(), OutOfMemory> {
     let muting = &mut ac.private().muting;
     let muted = if tag == Tag::Reset { muting.mutes_reset() } else { muting.mutes(mode) };

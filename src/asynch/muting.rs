@@ -268,7 +268,7 @@ mod tests {
         let bytes: Vec<u8> = bulks.fold(head, |all, bulk| all + &bulk).into();
         let ready = Ready::new(&bytes).unwrap();
         let (bytes, written) = written(|sink| ready.write(sink)).unwrap();
-        if words[0] == "CLIENT" { Muting::mode(Args::new(&bytes, written)) } else { None }
+        if words[0] == "CLIENT" { Muting::mode(Args::new(&bytes, written).unwrap()) } else { None }
     }
 
     fn muted(commands: &[&str]) -> Vec<bool> {

@@ -247,7 +247,7 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    const MAX: u32 = 32;
+    const MAX: u32 = 128;
 
     pub(crate) const fn new() -> Spare {
         Spare { first: ptr::null_mut(), count: 0 }

@@ -139,7 +139,7 @@ fn deliver(ac: Ac, reply: *mut c_void) -> Life {
 unsafe fn refuses_silence(ac: Ac, reply: *mut redisReply) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        if is_line(ac, reply) || is_message(ac, reply) {
+        if is_line(ac, reply) || message_kind(ac, reply).is_some() {
             return false;
         }
         let waits = matches!(ac.oldest().front(), Some((_, true))) && ac.pubsub().head() == Head::Regular;
@@ -161,19 +161,19 @@ unsafe fn is_line(ac: Ac, reply: *const redisReply) -> bool {
     ac.has(REDIS_MONITORING) && ac.private().monitor.is_some() && unsafe { is_monitor_line(reply) }
 }
 
-/// Whether a reply is an array of RESP2 that is a message or news about a subscription.
+/// What kind of message or news about a subscription an array of RESP2 is, if it is one.
 ///
 /// # Safety
 /// `reply` is live.
-unsafe fn is_message(ac: Ac, reply: *const redisReply) -> bool {
+unsafe fn message_kind(ac: Ac, reply: *const redisReply) -> Option<(Event, Kind)> {
     // Arrays like others: they can come only while the server has confirmed a subscription,
     // or is about to.
     // SAFETY: the caller's promise.
     unsafe {
-        (*reply).r#type == REDIS_REPLY_ARRAY
+        let possible = (*reply).r#type == REDIS_REPLY_ARRAY
             && !(ac.private().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
-            && (ac.pubsub().head() != Head::Regular || ac.pubsub().is_listening())
-            && kind_of(reply).is_some()
+            && (ac.pubsub().head() != Head::Regular || ac.pubsub().is_listening());
+        if possible { kind_of(reply) } else { None }
     }
 }
 
@@ -402,8 +402,8 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
         {
             return call(ac, monitor, reply.cast());
         }
-        if is_message(ac, reply) {
-            return event(ac, reply);
+        if let Some(of) = message_kind(ac, reply) {
+            return event(ac, reply, of);
         }
         (*reply).r#type
     };
@@ -440,9 +440,11 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
 /// for the push callback.
 #[inline(never)]
 fn push(ac: Ac, reply: *mut redisReply) -> Life {
-    // SAFETY: a live reply.
-    if ac.has(REDIS_SUBSCRIBED) && unsafe { kind_of(reply) }.is_some() {
-        return event(ac, reply);
+    if ac.has(REDIS_SUBSCRIBED)
+        // SAFETY: a live reply.
+        && let Some(of) = unsafe { kind_of(reply) }
+    {
+        return event(ac, reply, of);
     }
     spontaneous(ac, reply)
 }
@@ -456,9 +458,11 @@ fn spontaneous(ac: Ac, reply: *mut redisReply) -> Life {
 
 /// A message, or news about a subscription.
 #[inline(never)]
-fn event(ac: Ac, reply: *mut redisReply) -> Life {
+fn event(ac: Ac, reply: *mut redisReply, of: (Event, Kind)) -> Life {
     // SAFETY: a live reply; the name in the frame is used before user code runs.
-    let Some(Frame { event, kind, name }) = (unsafe { frame(reply) }) else { return malformed(ac, reply) };
+    let Some(Frame { event, kind, name }) = (unsafe { frame(reply, of) }) else {
+        return malformed(ac, reply);
+    };
     let pubsub = ac.pubsub();
     let callback = match (event, name) {
         (Event::Unsubscribe, name) => pubsub.unsubscribed(kind, name),
@@ -466,7 +470,9 @@ fn event(ac: Ac, reply: *mut redisReply) -> Life {
         (Event::Message, Some(name)) => pubsub.find(kind, name).map(callback_of),
         (_, None) => return malformed(ac, reply),
     };
-    leave_if_idle(ac);
+    if event != Event::Message {
+        leave_if_idle(ac);
+    }
     // SAFETY: a live reply.
     let is_push = unsafe { (*reply).r#type } == REDIS_REPLY_PUSH;
     match callback {

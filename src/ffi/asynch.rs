@@ -9,9 +9,7 @@ use super::{status, text};
 use crate::abi::*;
 use crate::asynch::handle::Ac;
 use crate::asynch::{self, Callback};
-use crate::context::write_argv;
-use crate::resp::format::Invalid;
-use crate::resp::write::{Ready, Sink, Written};
+use crate::resp::write::{Invalid, Ready, Sink, Written, write_argv};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn redisAsyncConnectWithOptions(
@@ -178,7 +176,7 @@ pub unsafe extern "C" fn redisAsyncFormattedCommand(
     // SAFETY: the caller's promise, see async.h.
     unsafe {
         let Some(command) = Ready::new(text(cmd, len)) else { return REDIS_ERR };
-        submit(ac, fn_, privdata, |sink| Ok(command.write(sink)?))
+        submit(ac, fn_, privdata, |sink| command.write(sink))
     }
 }
 
@@ -188,7 +186,7 @@ pub(super) unsafe fn submit(
     ac: *mut redisAsyncContext,
     f: Option<redisCallbackFn>,
     privdata: *mut c_void,
-    write: impl FnOnce(&mut Sink<'_>) -> Result<Written, Invalid>,
+    write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
 ) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { on(ac, |ac| asynch::submit(ac, Callback { f, privdata }, write)) }

@@ -11,7 +11,7 @@ use crate::context;
 use crate::ctx::{Ctx, Failed};
 use crate::resp::read::Reader;
 use crate::resp::reply;
-use crate::resp::write::{Argv, Block};
+use crate::resp::write::{to_block, to_sds, write_argv};
 use crate::sds::Sds;
 
 #[unsafe(no_mangle)]
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn redisFormatCommandArgv(
         if target.is_null() {
             return -1;
         }
-        let Ok((bytes, len)) = Block::with(|sink| context::write_argv(argc, argv, argvlen, sink)) else {
+        let Ok((bytes, len)) = to_block(|sink| write_argv(argc, argv, argvlen, sink)) else {
             return -1;
         };
         target.write(bytes);
@@ -57,10 +57,9 @@ pub unsafe extern "C" fn redisFormatSdsCommandArgv(
         if target.is_null() {
             return -1;
         }
-        let Some(command) = Argv::new(argc, argv, argvlen) else { return -1 };
-        let Ok(bytes) = command.to_sds() else { return -1 };
-        target.write(bytes.as_ptr());
-        command.size() as c_longlong
+        let Ok(command) = to_sds(|sink| write_argv(argc, argv, argvlen, sink)) else { return -1 };
+        target.write(command.as_ptr());
+        command.len() as c_longlong
     }
 }
 

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
 
-use super::{status, text};
+use super::status;
 use crate::abi::*;
 use crate::resp::read::Reader;
 
@@ -27,7 +27,10 @@ pub unsafe extern "C" fn redisReaderFeed(r: *mut redisReader, buf: *const c_char
     // SAFETY: the caller's promise, see read.h.
     unsafe {
         let Some(reader) = Reader::from_raw(r) else { return REDIS_ERR };
-        status(reader.feed(text(buf, len)))
+        if buf.is_null() {
+            return if reader.err() == 0 { REDIS_OK } else { REDIS_ERR };
+        }
+        status(reader.feed(buf.cast(), len))
     }
 }
 
@@ -39,6 +42,23 @@ pub unsafe extern "C" fn redisReaderGetReply(r: *mut redisReader, reply: *mut *m
             reply.write(ptr::null_mut());
         }
         let Some(reader) = Reader::from_raw(r) else { return REDIS_ERR };
+        // Where bytes come one by one most calls end here, so this comes before everything
+        // for which registers have to be saved.
+        if reader.waits() {
+            return REDIS_OK;
+        }
+        take_reply(reader, reply)
+    }
+}
+
+/// The next reply. NULL for `reply` frees it.
+///
+/// # Safety
+/// As for redisReaderGetReply.
+#[inline(never)]
+unsafe fn take_reply(reader: Reader, reply: *mut *mut c_void) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
         status(reader.next().map(|got| {
             if !reply.is_null() {
                 reply.write(got);

@@ -13,10 +13,9 @@ use super::hiredis::on;
 use super::sds::give;
 use crate::abi::{redisAsyncContext, redisCallbackFn, redisContext, sds};
 use crate::args::Args;
-use crate::context::write_format;
 use crate::ctx::Ctx;
-use crate::resp::format::Invalid;
-use crate::resp::write::Block;
+use crate::resp::format;
+use crate::resp::write::{Invalid, to_block};
 
 /// `struct hirs_args` of variadic.c.
 #[repr(C)]
@@ -189,13 +188,13 @@ unsafe extern "C" fn hirs_format_args(
         if target.is_null() {
             return -1;
         }
-        let (bytes, len) = match Block::with(|sink| write_format(format, &mut Taken(args), sink)) {
+        let (bytes, len) = match to_block(|sink| format::write(format, &mut Taken(args), sink)) {
             Ok(made) => made,
             Err(Invalid::Format) => return -2,
             Err(_) => return -1,
         };
         target.write(bytes);
-        // write_format makes nothing longer.
+        // format::write makes nothing longer.
         len as c_int
     }
 }
@@ -243,5 +242,5 @@ unsafe extern "C" fn hirs_async_command_args(
     args: *mut hirs_args,
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
-    unsafe { submit(ac, fn_, privdata, |sink| write_format(format, &mut Taken(args), sink)) }
+    unsafe { submit(ac, fn_, privdata, |sink| format::write(format, &mut Taken(args), sink)) }
 }

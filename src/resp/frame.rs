@@ -60,6 +60,13 @@ pub(crate) unsafe fn kind_of(reply: *const redisReply) -> Option<(Event, Kind)> 
         }
         text(first)?
     };
+    // As servers spell it, most of the time.
+    match word {
+        b"message" => return Some((Event::Message, Kind::Channel)),
+        b"pmessage" => return Some((Event::Message, Kind::Pattern)),
+        b"smessage" => return Some((Event::Message, Kind::Shard)),
+        _ => {}
+    }
     let (kind, rest) = match word.split_first()? {
         (b'p' | b'P', rest) => (Kind::Pattern, rest),
         // "subscribe" itself, of nine letters, begins with the letter that marks shards.
@@ -75,14 +82,15 @@ pub(crate) unsafe fn kind_of(reply: *const redisReply) -> Option<(Event, Kind)> 
     rest.eq_ignore_ascii_case(name).then_some((event, kind))
 }
 
-/// Reads a pub/sub frame; `None` if it is malformed.
+/// Reads a pub/sub frame of the kind that `kind_of` gave; `None` if it is malformed.
 ///
 /// # Safety
 /// `reply` is a live aggregate, and stays so while the frame is in use.
-pub(crate) unsafe fn frame<'a>(reply: *const redisReply) -> Option<Frame<'a>> {
+#[inline]
+pub(crate) unsafe fn frame<'a>(reply: *const redisReply, of: (Event, Kind)) -> Option<Frame<'a>> {
     // SAFETY: the caller's promise.
     unsafe {
-        let (event, kind) = kind_of(reply)?;
+        let (event, kind) = of;
         let parts = elements(reply);
         let name = text(*parts.get(1)?);
         let nil = (*parts.get(1)?).as_ref().is_some_and(|name| name.r#type == REDIS_REPLY_NIL);

@@ -19,7 +19,7 @@ use memchr::{memchr, memchr2};
 
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
-use crate::resp::leaf::whole_leaf;
+use crate::resp::leaf::{Make, Native, head, whole_leaf};
 use crate::resp::{Int, int_line, is_aggregate, reply, reply_type};
 use crate::room;
 use crate::sds::Sds;
@@ -74,6 +74,8 @@ struct Bulk {
 pub(crate) struct Io {
     /// Bytes to ask for in the next read.
     pub(crate) read_size: usize,
+    /// The last read brought little.
+    pub(crate) read_little: bool,
     /// connect succeeded without waiting, so nobody needs to ask again.
     pub(crate) connected_at_once: bool,
     /// Confirmations of a subscription that a blocking context waits for.
@@ -364,6 +366,7 @@ impl Reader {
             (*r).pos = 0;
             (*r).len = 0;
             (*r).ridx = -1;
+            (*self.whole()).needed = 0;
             (*r).err = fault.kind;
             let errstr = (&raw mut (*r).errstr).cast::<u8>();
             let len = message.len().min(127);
@@ -373,41 +376,60 @@ impl Reader {
         Broken
     }
 
-    /// Takes a copy of `bytes`.
+    /// Takes a copy of `len` bytes.
+    ///
+    /// # Safety
+    /// They are readable, and not in the buffer.
     #[inline(always)]
-    pub(crate) fn feed(self, bytes: &[u8]) -> Result<(), Broken> {
-        // SAFETY: a live reader without an error has a buffer; `bytes` are not in it.
+    pub(crate) unsafe fn feed(self, bytes: *const u8, len: usize) -> Result<(), Broken> {
+        // SAFETY: a live reader without an error has a buffer; the rest is the caller's promise.
+        unsafe {
+            let r = self.0;
+            if len <= room::SHORT
+                && !self.in_bulk()
+                && let Some(buf) = self.buf()
+                && let Some(room) = buf.short_room(len)
+            {
+                room::copy(bytes, room, len);
+                (*r).len = buf.grow_short(len);
+                return Ok(());
+            }
+            self.feed_any(slice::from_raw_parts(bytes, len))
+        }
+    }
+
+    /// As `feed`, however much it is and whatever is to be done with the buffer first.
+    #[inline(never)]
+    fn feed_any(self, bytes: &[u8]) -> Result<(), Broken> {
+        // SAFETY: a live reader without an error has a buffer.
         unsafe {
             let r = self.0;
             if (*r).err != 0 {
                 return Err(Broken);
             }
-            if self.in_bulk() {
-                return self.feed_bulk(bytes);
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            if self.in_bulk() { self.feed_bulk(bytes) } else { self.feed_buffer(bytes) }
+        }
+    }
+
+    #[inline]
+    fn feed_buffer(self, bytes: &[u8]) -> Result<(), Broken> {
+        // SAFETY: a live reader without an error has a buffer.
+        unsafe {
+            let r = self.0;
+            let avail = self.buf().map_or(0, Sds::avail);
+            if bytes.len() >= avail || avail > (*r).maxbuf {
+                self.reserve(bytes.len())?;
             }
             let Some(buf) = self.buf() else { return Err(Broken) };
-            let avail = buf.avail();
-            if bytes.len() >= avail || avail > (*r).maxbuf {
-                return self.feed_slowly(bytes);
-            }
             let len = (*r).len + bytes.len();
-            room::copy(bytes.as_ptr(), (*r).buf.cast::<u8>().add((*r).len), bytes.len());
+            // `bytes` are not in the buffer, which has room for them.
+            ptr::copy_nonoverlapping(bytes.as_ptr(), (*r).buf.cast::<u8>().add((*r).len), bytes.len());
             buf.set_len(len);
             (*r).len = len;
         }
-        Ok(())
-    }
-
-    /// As `feed`, if the buffer may have to change first.
-    #[inline(never)]
-    fn feed_slowly(self, bytes: &[u8]) -> Result<(), Broken> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let (room, _) = self.reserve(bytes.len())?;
-        // SAFETY: that much room is reserved, and `bytes` are not in it.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len()) };
-        self.commit(bytes.len());
         Ok(())
     }
 
@@ -428,7 +450,7 @@ impl Reader {
             }
         }
         self.check_bulk()?;
-        self.feed_slowly(rest)
+        self.feed_buffer(rest)
     }
 
     /// Where the next bytes from the connection go: at least `want` bytes of room in
@@ -520,6 +542,13 @@ impl Reader {
         }
     }
 
+    /// Whether the next item is known to be incomplete.
+    #[inline(always)]
+    pub(crate) fn waits(self) -> bool {
+        // SAFETY: a live reader is a Whole.
+        unsafe { (*self.0).len - (*self.0).pos < (*self.whole()).needed }
+    }
+
     /// The next reply: NULL when it is not complete yet. The caller owns it.
     #[inline(always)]
     pub(crate) fn next(self) -> Result<*mut c_void, Broken> {
@@ -528,14 +557,16 @@ impl Reader {
             let r = self.0;
             if (*r).ridx == -1 && (*r).len > 0 && self.is_native() {
                 let (at, end) = self.ends();
-                let (reply, next) = whole_leaf(at, end);
-                if !next.is_null() && !reply.is_null() {
+                let took = |next: *const u8| {
                     (*r).pos += next.addr() - at.addr();
+                    (*self.whole()).needed = 0;
+                };
+                if let Some(reply) = whole_leaf(at, end, &Native, took) {
+                    if reply.is_null() {
+                        return Err(self.fail(OutOfMemory.into()));
+                    }
                     self.drop_consumed();
-                    return Ok(reply.cast());
-                }
-                if !next.is_null() {
-                    return Err(self.fail(OutOfMemory.into()));
+                    return Ok(reply);
                 }
             }
             self.next_by_tasks()
@@ -552,7 +583,10 @@ impl Reader {
             if (*r).err != 0 {
                 return Err(Broken);
             }
-            if ((*r).len == 0 || (*r).len - (*r).pos < (*self.whole()).needed) && !self.in_bulk() {
+            if ((*r).len == 0 && !self.in_bulk()) || self.waits() {
+                return Ok(ptr::null_mut());
+            }
+            if self.is_short() {
                 return Ok(ptr::null_mut());
             }
             if (*r).ridx == -1 {
@@ -572,25 +606,38 @@ impl Reader {
     }
 
     /// Drops consumed bytes once moving the rest costs no more than reading them did.
-    #[inline]
+    #[inline(always)]
     fn drop_consumed(self) {
         // SAFETY: a live reader.
-        let (pos, left) = unsafe { ((*self.0).pos, (*self.0).len - (*self.0).pos) };
-        if left > 0 && (pos < TRIM_FROM || pos < left) {
-            return;
+        unsafe {
+            let (pos, left) = ((*self.0).pos, (*self.0).len - (*self.0).pos);
+            if left > 0 && (pos < TRIM_FROM || pos < left) {
+                return;
+            }
+            match self.buf() {
+                Some(buf) if left == 0 && buf.clear_short() => {
+                    (*self.0).pos = 0;
+                    (*self.0).len = 0;
+                }
+                Some(buf) => self.drop_front(buf),
+                None => {}
+            }
         }
-        let Some(buf) = self.buf() else { return };
-        if left > 0 {
-            return self.trim(buf);
-        }
-        // Unlike hiredis: what a burst left behind goes at once, not when more comes.
-        // SAFETY: a live reader.
-        if buf.avail() > TRIM_FROM && unsafe { buf.capacity() > (*self.0).maxbuf && (*self.0).maxbuf != 0 } {
-            return self.renew(buf);
-        }
-        buf.set_len(0);
+    }
+
+    /// Drops all consumed bytes.
+    #[inline(never)]
+    fn drop_front(self, buf: Sds) {
         // SAFETY: a live reader.
         unsafe {
+            if (*self.0).len > (*self.0).pos {
+                return self.trim(buf);
+            }
+            // Unlike hiredis: what a burst left behind goes at once, not when more comes.
+            if buf.avail() > TRIM_FROM && (*self.0).maxbuf != 0 && buf.capacity() > (*self.0).maxbuf {
+                return self.renew(buf);
+            }
+            buf.set_len(0);
             (*self.0).pos = 0;
             (*self.0).len = 0;
         }
@@ -611,6 +658,23 @@ impl Reader {
                 buf.free();
                 (*self.0).buf = fresh.as_ptr();
             }
+        }
+    }
+
+    /// Whether there is less than any item has, and nothing wrong with it so far.
+    #[inline(always)]
+    fn is_short(self) -> bool {
+        const LEAST: usize = 3;
+        // SAFETY: a live reader is a Whole; without an error it has a buffer.
+        unsafe {
+            if self.in_bulk() || (*self.0).len - (*self.0).pos >= LEAST {
+                return false;
+            }
+            let short = self.unread().first().is_some_and(|byte| reply_type(*byte).is_some());
+            if short {
+                (*self.whole()).needed = LEAST;
+            }
+            short
         }
     }
 
@@ -662,63 +726,101 @@ impl Reader {
     fn run(self) -> Result<(), Fault> {
         loop {
             // SAFETY: a live reader.
-            let (complete, native) = unsafe { ((*self.0).ridx < 0, (*self.whole()).native) };
-            if complete {
-                return Ok(());
-            }
-            if native && self.whole_leaves()? {
-                continue;
-            }
-            if !self.item()? {
-                return Ok(());
+            unsafe {
+                let fresh = !self.in_bulk() && (*self.whole()).scanned == 0;
+                if (*self.whole()).native && fresh && (*self.0).ridx >= 0 {
+                    self.whole_items()?;
+                }
+                if (*self.0).ridx < 0 || !self.item()? {
+                    return Ok(());
+                }
             }
         }
     }
 
-    /// Adds the leaves that are wholly there to the native aggregate in progress, in one
-    /// go. True when that completes the aggregate.
-    #[inline]
-    fn whole_leaves(self) -> Result<bool, Fault> {
-        // SAFETY: a live reader; the parent of a native task has a growing reply, with as
-        // many elements as the task's index says.
+    /// Reads the items of a native reply that are wholly there and ordinary, in one go: the
+    /// tasks on the way are left as reading item by item would have left them.
+    #[inline(always)]
+    fn whole_items(self) -> Result<(), Fault> {
+        // SAFETY: a live reader with a reply in progress, between two items. A native task's
+        // object is a growing reply; as many tasks are used as there are.
         unsafe {
             let r = self.0;
-            // A line that was searched before goes on where that ended.
-            if (*r).ridx == 0 || self.in_bulk() || (*self.whole()).scanned > 0 {
-                return Ok(false);
-            }
-            let task = *(*r).task.add((*r).ridx as usize);
-            let (parent, announced) =
-                ((*(*task).parent).obj.cast::<redisReply>(), (*(*task).parent).elements as usize);
             let (start, end) = self.ends();
             let mut at = start;
+            let tasks = (*r).task;
+            let task = |i: usize| *tasks.add(i);
+            let mut depth = (*r).ridx as usize;
+            let (mut parent, mut announced) = (ptr::null_mut::<redisReply>(), 0);
+            if depth > 0 {
+                let above = task(depth - 1);
+                (parent, announced) = ((*above).obj.cast(), (*above).elements as usize);
+            }
             loop {
-                let (leaf, next) = whole_leaf(at, end);
-                if next.is_null() {
-                    break;
+                if !parent.is_null() {
+                    loop {
+                        if (*parent).elements == announced {
+                            break;
+                        }
+                        let Some(leaf) = whole_leaf(at, end, &Native, |next| at = next) else { break };
+                        if leaf.is_null() || !reply::add(parent, announced, leaf.cast()) {
+                            return Err(OutOfMemory.into());
+                        }
+                    }
+                    if (*parent).elements == announced {
+                        if (*parent).r#type == REDIS_REPLY_ATTR {
+                            break;
+                        }
+                        reply::complete(parent);
+                        depth -= 1;
+                        if depth == 0 {
+                            self.consume(at.addr() - start.addr());
+                            (*r).ridx = -1;
+                            return Ok(());
+                        }
+                        let above = task(depth - 1);
+                        (parent, announced) = ((*above).obj.cast(), (*above).elements as usize);
+                        continue;
+                    }
                 }
-                if leaf.is_null() || !reply::add(parent, announced, leaf) {
-                    return Err(OutOfMemory.into());
+                let (kind, count, next) = head(at);
+                if next.is_null() || !self.admits(depth, count) {
+                    break;
                 }
                 at = next;
-                if (*parent).elements == announced {
-                    break;
+                let count = if kind == REDIS_REPLY_MAP { 2 * count } else { count } as usize;
+                let object = reply::growing(kind, count, expected(end.addr() - at.addr(), depth));
+                if object.is_null() {
+                    return Err(OutOfMemory.into());
                 }
+                if parent.is_null() {
+                    (*r).reply = object.cast();
+                } else {
+                    (*task(depth)).idx = (*parent).elements as c_int;
+                    if !reply::add(parent, announced, object) {
+                        return Err(OutOfMemory.into());
+                    }
+                }
+                (*task(depth)).r#type = kind;
+                self.descend(depth, count, object.cast());
+                depth += 1;
+                (parent, announced) = (object, count);
             }
             if at == start {
-                return Ok(false);
+                return Ok(());
             }
             self.consume(at.addr() - start.addr());
+            (*r).ridx = depth as c_int;
+            let task = task(depth);
             (*task).r#type = -1;
             (*task).elements = -1;
             (*task).idx = (*parent).elements as c_int;
-            if (*parent).elements < announced {
-                return Ok(false);
+            if (*parent).elements == announced {
+                (*task).idx = (*task).idx.wrapping_sub(1);
+                self.advance();
             }
-            (*task).idx = (*task).idx.wrapping_sub(1);
         }
-        self.advance();
-        Ok(true)
+        Ok(())
     }
 
     /// Reads one item; false when it is not complete yet.
@@ -732,13 +834,24 @@ impl Reader {
             if self.in_bulk() {
                 return self.finish_bulk(task);
             }
+            if !self.native() && (*self.whole()).scanned == 0 {
+                let (at, end) = self.ends();
+                let mut next = at;
+                let made = whole_leaf(at, end, &Custom { reader: self, task }, |end| next = end);
+                if let Some(object) = made {
+                    return self.leaf(task, object, next.addr() - at.addr());
+                }
+            }
             let Some(&byte) = self.unread().first() else { return Ok(false) };
             let kind = reply_type(byte)
                 .ok_or(Fault { kind: REDIS_ERR_PROTOCOL, message: Message::TypeByte(byte) })?;
             (*task).r#type = kind;
             let text = |at: usize| (*r).buf.cast::<u8>().add((*r).pos + 1 + at);
             let (object, size) = match self.parse(kind)? {
-                Item::Incomplete => return Ok(false),
+                Item::Incomplete => {
+                    self.wait_for_line();
+                    return Ok(false);
+                }
                 Item::Big { payload, len } => {
                     return self.receive_in_place(text(payload), len, payload + 1).map(|()| false);
                 }
@@ -750,6 +863,18 @@ impl Reader {
                 Item::Nil { size } => (self.make_nil(task), size),
             };
             self.leaf(task, object, size)
+        }
+    }
+
+    /// An item is incomplete: unless it says how much it needs, a line end is missing.
+    unsafe fn wait_for_line(self) {
+        // SAFETY: a live reader is a Whole.
+        unsafe {
+            let unread = self.unread();
+            if (*self.whole()).needed <= unread.len() {
+                let missing = if unread.last() == Some(&b'\r') { 1 } else { 2 };
+                (*self.whole()).needed = unread.len() + missing;
+            }
         }
     }
 
@@ -1136,13 +1261,41 @@ impl Reader {
                 return Err(OutOfMemory.into());
             }
             self.consume(size);
-            (*task).elements = count.into();
-            (*task).obj = object;
             if (*task).parent.is_null() {
                 (*r).reply = object;
             }
+            self.descend((*r).ridx as usize, count as usize, object);
             (*r).ridx += 1;
-            let child = *(*r).task.add((*r).ridx as usize);
+        }
+        Ok(true)
+    }
+
+    /// Whether an aggregate may be so deep and have so many elements, and a task for its
+    /// elements is at hand.
+    #[inline(always)]
+    fn admits(self, depth: usize, count: u32) -> bool {
+        // SAFETY: a live reader.
+        let (tasks, maxdepth, maxelements) =
+            unsafe { ((*self.0).tasks, (*self.0).maxdepth, (*self.0).maxelements) };
+        let depth = depth as c_int;
+        depth + 1 < tasks
+            && (depth < maxdepth || maxdepth <= 0)
+            && (c_longlong::from(count) <= maxelements || maxelements <= 0)
+    }
+
+    /// The task at this depth is an aggregate: its elements come next.
+    ///
+    /// # Safety
+    /// There is a task below that one.
+    #[inline(always)]
+    unsafe fn descend(self, depth: usize, count: usize, object: *mut c_void) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let r = self.0;
+            let task = *(*r).task.add(depth);
+            (*task).elements = count as c_longlong;
+            (*task).obj = object;
+            let child = *(*r).task.add(depth + 1);
             (*child).r#type = -1;
             (*child).elements = -1;
             (*child).idx = 0;
@@ -1150,7 +1303,6 @@ impl Reader {
             (*child).parent = task;
             (*child).privdata = (*r).privdata;
         }
-        Ok(true)
     }
 
     /// Makes sure that there is a task below the current one.
@@ -1234,11 +1386,8 @@ impl Reader {
         // SAFETY: the caller's promise.
         unsafe {
             if self.native() {
-                // An element takes four bytes or so at least. Dividing by the depth keeps the
-                // vectors of nested announcements together in proportion to the bytes.
                 let unread = (*self.0).len - (*self.0).pos;
-                let depth = (*self.0).ridx.unsigned_abs() as usize + 1;
-                let expected = unread.checked_div(4 * depth).unwrap_or(0);
+                let expected = expected(unread, (*self.0).ridx.unsigned_abs() as usize);
                 return self.link(task, reply::growing((*task).r#type, elements, expected));
             }
             match self.functions().and_then(|f| f.createArray) {
@@ -1307,6 +1456,49 @@ impl Reader {
                 Some(create) => create(task, value),
                 None => number(REDIS_REPLY_BOOL),
             }
+        }
+    }
+}
+
+/// How many elements so many unread bytes can hold: one takes four bytes or so at least.
+/// Dividing by the depth keeps the vectors of nested announcements together in proportion
+/// to the bytes.
+#[inline(always)]
+fn expected(unread: usize, depth: usize) -> usize {
+    unread.checked_div(4 * (depth + 1)).unwrap_or(0)
+}
+
+/// Makes the object of the current task with the program's constructors.
+struct Custom {
+    reader: Reader,
+    task: *mut redisReadTask,
+}
+
+impl Make for Custom {
+    #[inline(always)]
+    unsafe fn text(&self, kind: c_int, text: *const u8, len: usize) -> *mut c_void {
+        // SAFETY: the current task; the rest is the caller's promise.
+        unsafe {
+            (*self.task).r#type = kind;
+            self.reader.make_string(self.task, text, len)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn integer(&self, value: i64) -> *mut c_void {
+        // SAFETY: as in `text`.
+        unsafe {
+            (*self.task).r#type = REDIS_REPLY_INTEGER;
+            self.reader.make_integer(self.task, value)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn double(&self, value: f64, text: *const u8, len: usize) -> *mut c_void {
+        // SAFETY: as in `text`.
+        unsafe {
+            (*self.task).r#type = REDIS_REPLY_DOUBLE;
+            self.reader.make_double(self.task, value, text, len)
         }
     }
 }

@@ -58,25 +58,37 @@ pub(crate) fn integer(kind: c_int, value: c_longlong) -> *mut redisReply {
     reply
 }
 
-/// A reply with a copy of `len` bytes at `text`. A verbatim string's text begins
-/// with its three-letter type and a colon.
+/// A reply with a copy of `len` bytes at `text`.
 ///
 /// # Safety
-/// `len` bytes at `text` are readable, at least four for a verbatim string.
+/// `len` bytes at `text` are readable.
 #[inline(always)]
-pub(crate) unsafe fn string(kind: c_int, text: *const u8, len: usize) -> *mut redisReply {
-    let head = if kind == REDIS_REPLY_VERB && len >= 4 { 4 } else { 0 };
-    let copy = malloc(len.wrapping_sub(head).wrapping_add(1)).cast::<u8>();
+pub(crate) unsafe fn text(kind: c_int, text: *const u8, len: usize) -> *mut redisReply {
+    let copy = malloc(len.wrapping_add(1)).cast::<u8>();
     if copy.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: both blocks have room for what is written; `text` is the caller's promise.
+    // SAFETY: the block has room for what is written; `text` is the caller's promise.
     unsafe {
-        room::copy(text.add(head), copy, len - head);
-        copy.add(len - head).write(0);
-        let reply = adopt(kind, copy, len - head);
+        room::copy(text, copy, len);
+        copy.add(len).write(0);
+        adopt(kind, copy, len)
+    }
+}
+
+/// As `text`, for every type. A verbatim string's text begins with its three-letter type
+/// and a colon.
+///
+/// # Safety
+/// `len` bytes at `bytes` are readable, at least four for a verbatim string.
+#[inline(never)]
+pub(crate) unsafe fn string(kind: c_int, bytes: *const u8, len: usize) -> *mut redisReply {
+    let head = if kind == REDIS_REPLY_VERB && len >= 4 { 4 } else { 0 };
+    // SAFETY: the caller's promise, then a live reply.
+    unsafe {
+        let reply = text(kind, bytes.add(head), len - head);
         if !reply.is_null() && head != 0 {
-            ptr::copy_nonoverlapping(text.cast(), (&raw mut (*reply).vtype).cast::<c_char>(), 3);
+            ptr::copy_nonoverlapping(bytes.cast(), (&raw mut (*reply).vtype).cast::<c_char>(), 3);
         }
         reply
     }
@@ -105,11 +117,11 @@ pub(crate) unsafe fn adopt(kind: c_int, text: *mut u8, len: usize) -> *mut redis
 /// A double with the text it was read from.
 ///
 /// # Safety
-/// `len` bytes at `text` are readable.
-pub(crate) unsafe fn double(value: c_double, text: *const u8, len: usize) -> *mut redisReply {
+/// `len` bytes at `bytes` are readable.
+pub(crate) unsafe fn double(value: c_double, bytes: *const u8, len: usize) -> *mut redisReply {
     // SAFETY: the caller's promise, then a live reply.
     unsafe {
-        let reply = string(REDIS_REPLY_DOUBLE, text, len);
+        let reply = text(REDIS_REPLY_DOUBLE, bytes, len);
         if !reply.is_null() {
             (*reply).dval = value;
         }
@@ -187,53 +199,81 @@ pub(crate) unsafe fn drop_last(parent: *mut redisReply) {
 }
 
 /// Frees a reply and everything in it; NULL is fine. Works for any tree that is
-/// true to the public fields, whoever built it, and needs no stack: while an
-/// aggregate's elements are freed, its `str` points to its parent and its `len`
-/// counts the elements done.
+/// true to the public fields, whoever built it.
 ///
 /// # Safety
 /// `reply` is NULL or a live reply that nobody uses afterwards.
 pub(crate) unsafe fn release(reply: *mut c_void) {
-    let mut parent: *mut redisReply = ptr::null_mut();
-    let mut reply = reply.cast::<redisReply>();
-    // SAFETY: `reply` is NULL or live and, like everything below it, ours alone.
+    let reply = reply.cast::<redisReply>();
+    // SAFETY: the caller's promise.
     unsafe {
+        if !reply.is_null() {
+            if is_aggregate((*reply).r#type) { release_tree(reply) } else { release_leaf(reply) }
+        }
+    }
+}
+
+/// # Safety
+/// As for `release`, for a reply without elements.
+#[inline(always)]
+unsafe fn release_leaf(reply: *mut redisReply) {
+    // SAFETY: the caller's promise; a reply of these types has a text.
+    unsafe {
+        if matches!(
+            (*reply).r#type,
+            REDIS_REPLY_STRING
+                | REDIS_REPLY_STATUS
+                | REDIS_REPLY_ERROR
+                | REDIS_REPLY_DOUBLE
+                | REDIS_REPLY_BIGNUM
+                | REDIS_REPLY_VERB
+        ) {
+            free((*reply).str.cast());
+        }
+        free(reply.cast());
+    }
+}
+
+/// Needs no stack: while an aggregate's elements are freed, its `str` points to its parent
+/// and its `len` counts the elements done.
+///
+/// # Safety
+/// As for `release`, for an aggregate.
+#[inline(never)]
+unsafe fn release_tree(tree: *mut redisReply) {
+    let mut parent = tree;
+    // SAFETY: `tree` is live and, like everything below it, ours alone.
+    unsafe {
+        (*parent).str = ptr::null_mut();
+        let mut at = 0;
         loop {
-            if !reply.is_null() {
-                match (*reply).r#type {
-                    kind if is_aggregate(kind) => {
-                        if !(*reply).element.is_null() {
-                            (*reply).str = parent.cast();
-                            (*reply).len = 0;
-                            parent = reply;
-                        } else {
-                            free(reply.cast());
-                        }
+            let (count, element) = ((*parent).elements, (*parent).element);
+            let mut deeper = ptr::null_mut::<redisReply>();
+            while at < count && !element.is_null() {
+                let child = element.add(at).read();
+                at += 1;
+                if !child.is_null() {
+                    if is_aggregate((*child).r#type) {
+                        deeper = child;
+                        break;
                     }
-                    REDIS_REPLY_STRING | REDIS_REPLY_STATUS | REDIS_REPLY_ERROR | REDIS_REPLY_DOUBLE
-                    | REDIS_REPLY_BIGNUM | REDIS_REPLY_VERB => {
-                        free((*reply).str.cast());
-                        free(reply.cast());
-                    }
-                    _ => free(reply.cast()),
+                    release_leaf(child);
                 }
             }
-            // The next element of the nearest aggregate that has one left.
-            loop {
-                if parent.is_null() {
-                    return;
-                }
-                let at = (*parent).len;
-                if at < (*parent).elements {
-                    (*parent).len = at + 1;
-                    reply = (*parent).element.add(at).read();
-                    break;
-                }
-                let done = parent;
-                parent = (*done).str.cast();
-                free((*done).element.cast());
-                free(done.cast());
+            if !deeper.is_null() {
+                (*parent).len = at;
+                (*deeper).str = parent.cast();
+                (parent, at) = (deeper, 0);
+                continue;
             }
+            let done = parent;
+            parent = (*done).str.cast();
+            free(element.cast());
+            free(done.cast());
+            if parent.is_null() {
+                return;
+            }
+            at = (*parent).len;
         }
     }
 }

@@ -24,6 +24,24 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    /// Whether a name is surely `Other`: a quick look at its length and first letter, which
+    /// is enough for most commands.
+    #[inline(always)]
+    pub(crate) fn is_other(name: &[u8]) -> bool {
+        const LETTERS: u32 = {
+            let (mut set, mut i, letters) = (0, 0, b"CDEHMPRSU");
+            while i < letters.len() {
+                set |= 1 << (letters[i] & 31);
+                i += 1;
+            }
+            set
+        };
+        match name {
+            [first, _, _, _, ..] => LETTERS & (1 << (first & 31)) == 0,
+            _ => true,
+        }
+    }
+
     pub(crate) fn of(name: &[u8]) -> Verb {
         let is = |verb| is_word(name, verb);
         match name.len() {
@@ -66,6 +84,12 @@ mod tests {
         assert_eq!(Verb::of(b"sUbScRiBe"), Verb::Subscribe(Kind::Channel));
         assert_eq!(Verb::of(b"SSUBSCRIBE"), Verb::Subscribe(Kind::Shard));
         assert_eq!(Verb::of(b"punsubscribe"), Verb::Unsubscribe(Kind::Pattern));
+        for verb in
+            ["exec", "HELLO", "Multi", "RESET", "CLIENT", "DISCARD", "monitor", "SUBSCRIBE", "punsubscribe"]
+        {
+            assert!(!Verb::is_other(verb.as_bytes()), "{verb}");
+        }
+        assert!(Verb::is_other(b"LPUSH") && Verb::is_other(b"GET") && Verb::is_other(b""));
         for other in ["", "GET", "SUBSCRIBED", "MONITOR1", "PING"] {
             assert_eq!(Verb::of(other.as_bytes()), Verb::Other, "{other}");
         }

@@ -5,17 +5,39 @@
 //! when all is well. Whoever writes tells what came out, so that nobody has to parse it.
 
 use core::ffi::{c_char, c_int};
-use core::ptr;
-use core::slice;
-
-use bytes::BufMut;
 use libc::strlen;
 
 use crate::alloc::{self, OutOfMemory};
 use crate::decimal;
 use crate::resp::{Int, int_line};
-use crate::room::Room;
+use crate::room;
 use crate::sds::Sds;
+
+/// Room beyond what is asked for: any header, line ends, and a NUL.
+pub(crate) const AROUND: usize = 32;
+/// What most commands fit.
+const FIRST_ROOM: usize = 160;
+
+/// Why there is no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Invalid {
+    /// The format has a conversion that is not served.
+    Format,
+    /// NULL for a format, for a `%s`, or for a `%b` that is not empty.
+    Null,
+    /// The arguments are not a vector, or not texts, or more than can be counted.
+    Size,
+    /// There is no room to write it.
+    Memory,
+    /// The connection does not take it now.
+    Refused,
+}
+
+impl From<OutOfMemory> for Invalid {
+    fn from(_: OutOfMemory) -> Invalid {
+        Invalid::Memory
+    }
+}
 
 /// Who owns the memory that a command is written to.
 pub(crate) trait Owner {
@@ -24,11 +46,18 @@ pub(crate) trait Owner {
     fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory>;
 }
 
-/// Memory that a command is being written to.
+/// What came out: its bytes, and how many arguments it has.
+#[derive(Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) len: usize,
+    pub(crate) count: usize,
+}
+
+/// Where a command is being written: plain pointers, so that loops keep them in registers.
 pub(crate) struct Sink<'a> {
     start: *mut u8,
-    len: usize,
-    room: usize,
+    at: *mut u8,
+    end: *mut u8,
     owner: &'a mut dyn Owner,
 }
 
@@ -36,126 +65,223 @@ impl<'a> Sink<'a> {
     /// # Safety
     /// `room` bytes at `start` may be written; they and what the owner gives are nobody
     /// else's while the Sink lives.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn new(start: *mut u8, room: usize, owner: &'a mut dyn Owner) -> Sink<'a> {
-        Sink { start, len: 0, room, owner }
+        Sink { start, at: start, end: start.wrapping_add(room), owner }
+    }
+
+    /// The same, in the registers of a function that was given it in memory.
+    #[inline(always)]
+    pub(crate) fn local(self) -> Sink<'a> {
+        let Sink { start, at, end, owner } = self;
+        Sink { start, at, end, owner }
     }
 
     /// How much is written.
+    #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.at.addr() - self.start.addr()
     }
 
-    /// What is written.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        if self.len == 0 {
-            return &[];
+    /// The end of the command, which has so many arguments.
+    #[inline(always)]
+    pub(crate) fn done(self, count: usize) -> Written {
+        Written { len: self.len(), count }
+    }
+
+    /// Makes sure of room for `n` bytes, and AROUND.
+    #[inline(always)]
+    pub(crate) fn reserve(&mut self, n: usize) -> Result<(), OutOfMemory> {
+        if self.end.addr() - self.at.addr() <= n.saturating_add(AROUND) {
+            // Not by reference: the pointers would have to live in memory.
+            let len = self.len();
+            let (start, room) = grow(self.owner, len, n)?;
+            self.at = start.wrapping_add(len);
+            self.start = start;
+            self.end = start.wrapping_add(room);
         }
-        // SAFETY: that many bytes are written, and nobody else changes them.
-        unsafe { slice::from_raw_parts(self.start, self.len) }
-    }
-
-    /// Makes sure that `more` bytes can be written.
-    #[inline]
-    pub(crate) fn ensure(&mut self, more: usize) -> Result<(), OutOfMemory> {
-        if self.room - self.len >= more { Ok(()) } else { self.grow(more) }
-    }
-
-    #[cold]
-    fn grow(&mut self, more: usize) -> Result<(), OutOfMemory> {
-        let need = self.len.checked_add(more).ok_or(OutOfMemory)?;
-        (self.start, self.room) = self.owner.grow(self.len, need)?;
         Ok(())
     }
 
-    pub(crate) fn start(&self) -> *mut u8 {
-        self.start
+    /// Where the text of this offset is, or will be.
+    #[inline(always)]
+    pub(crate) fn place(&self, offset: usize) -> *mut u8 {
+        self.start.wrapping_add(offset)
     }
 
-    /// Where the rest of the room begins and ends.
-    pub(crate) fn ends(&self) -> (*mut u8, *mut u8) {
-        // SAFETY: both are inside the room, or at its end.
-        unsafe { (self.start.add(self.len), self.start.add(self.room)) }
+    /// Leaves `n` bytes for later. There is room for them.
+    ///
+    /// # Safety
+    /// They are written before the end.
+    #[inline(always)]
+    pub(crate) unsafe fn skip(&mut self, n: usize) {
+        self.at = self.at.wrapping_add(n);
     }
 
-    /// That much is written, all in all.
-    pub(crate) fn set_len(&mut self, len: usize) {
-        self.len = len.min(self.room);
+    /// Writes bytes, for which there is room.
+    ///
+    /// # Safety
+    /// `len` bytes at `text` are readable; NULL is fine for none.
+    #[inline(always)]
+    pub(crate) unsafe fn put(&mut self, text: *const u8, len: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { room::copy(text, self.at, len) };
+        self.at = self.at.wrapping_add(len);
     }
 
-    /// The rest of the room.
-    #[inline]
-    pub(crate) fn rest(&mut self) -> Room<'_> {
-        // SAFETY: the room is the Sink's own.
-        unsafe { Room::new(self.start.add(self.len), self.room - self.len) }
+    /// Takes what `write` writes, which is told where and says where it ends. There is room.
+    #[inline(always)]
+    pub(crate) fn put_with(&mut self, write: impl FnOnce(*mut u8) -> *mut u8) {
+        self.at = write(self.at);
     }
 
-    /// Takes `n` bytes that were written to the rest.
-    #[inline]
-    pub(crate) fn advance(&mut self, n: usize) {
-        self.len = self.len.saturating_add(n).min(self.room);
-    }
-
-    /// Moves what is written from `from` on by so many bytes, for which there is room.
-    pub(crate) fn shift(&mut self, from: usize, by: isize) {
-        let to = from.wrapping_add_signed(by);
-        if from > self.len || to > self.room - (self.len - from) {
-            return;
+    /// Writes the text of an argument with its header.
+    ///
+    /// # Safety
+    /// As for `put`.
+    #[inline(always)]
+    pub(crate) unsafe fn put_argument(&mut self, text: *const u8, len: usize) -> Result<(), OutOfMemory> {
+        self.reserve(len)?;
+        // SAFETY: the caller's promise; there is room for the text and what is around it.
+        unsafe {
+            self.at = put_header(self.at, b'$', len);
+            self.put(text, len);
+            self.at = put_line_end(self.at);
         }
-        // SAFETY: both ranges are inside the room.
-        unsafe { ptr::copy(self.start.add(from), self.start.add(to), self.len - from) };
-        self.len = self.len.wrapping_add_signed(by);
-    }
-
-    /// The room from `at` to the end of what is written.
-    #[inline]
-    pub(crate) fn written(&mut self, at: usize) -> Room<'_> {
-        let at = at.min(self.len);
-        // SAFETY: inside the room.
-        unsafe { Room::new(self.start.add(at), self.len - at) }
+        Ok(())
     }
 }
 
-/// A block of its own, for a command that is not sent from here.
-pub(crate) struct Block(*mut u8);
+#[cold]
+#[inline(never)]
+fn grow(owner: &mut dyn Owner, len: usize, more: usize) -> Result<(*mut u8, usize), OutOfMemory> {
+    let need = len.checked_add(more).and_then(|n| n.checked_add(AROUND + 1)).ok_or(OutOfMemory)?;
+    owner.grow(len, need)
+}
 
-impl Block {
-    /// A command that `write` writes, in a block that ends in a NUL; and its length.
-    pub(crate) fn with<E: From<OutOfMemory>>(
-        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, E>,
-    ) -> Result<(*mut c_char, usize), E> {
-        let mut block = Block(ptr::null_mut());
-        // SAFETY: no room at all yet.
-        let mut sink = unsafe { Sink::new(ptr::null_mut(), 0, &mut block) };
-        let done = write(&mut sink).and_then(|_| Ok(sink.ensure(1)?));
-        let (start, len) = (sink.start, sink.len);
-        match done {
-            Ok(()) => {
-                // SAFETY: there is room for one byte more.
-                unsafe { start.add(len).write(0) };
-                Ok((start.cast(), len))
+/// Writes a line with a mark and a number; gives where it ends.
+///
+/// # Safety
+/// There is room for it.
+#[inline(always)]
+pub(crate) unsafe fn put_header(at: *mut u8, mark: u8, n: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n < 10 {
+            at.cast::<[u8; 4]>().write_unaligned([mark, b'0' + n as u8, b'\r', b'\n']);
+            at.add(4)
+        } else if n < 100 {
+            let [tens, ones] = decimal::pair(n);
+            at.cast::<[u8; 4]>().write_unaligned([mark, tens, ones, b'\r']);
+            at.add(4).write(b'\n');
+            at.add(5)
+        } else {
+            put_long_header(at, mark, n)
+        }
+    }
+}
+
+/// # Safety
+/// As for `put_header`.
+#[inline(never)]
+unsafe fn put_long_header(at: *mut u8, mark: u8, n: usize) -> *mut u8 {
+    let digits = decimal::len(n as u64);
+    // SAFETY: the caller's promise.
+    unsafe {
+        at.write(mark);
+        decimal::put(at.add(1), n as u64, digits);
+        put_line_end(at.add(1 + digits))
+    }
+}
+
+/// Ends a line; gives where the next one begins.
+///
+/// # Safety
+/// There is room for it.
+#[inline(always)]
+pub(crate) unsafe fn put_line_end(at: *mut u8) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        at.cast::<[u8; 2]>().write_unaligned(*b"\r\n");
+        at.add(2)
+    }
+}
+
+/// Writes a command from an argument vector as C passes it. NULL where there must be a
+/// text, or a negative count, is refused.
+///
+/// # Safety
+/// As for redisCommandArgv: `argc` pointers at `argv`, and, unless `argvlen` is NULL, `argc`
+/// lengths, all readable.
+#[inline]
+pub(crate) unsafe fn write_argv(
+    argc: c_int,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+    mut sink: Sink<'_>,
+) -> Result<Written, Invalid> {
+    let count = usize::try_from(argc).map_err(|_| Invalid::Size)?;
+    if argv.is_null() && count > 0 {
+        return Err(Invalid::Size);
+    }
+    sink.reserve(0)?;
+    // SAFETY: the caller's promise; there is room for a header.
+    unsafe {
+        sink.put_with(|at| put_header(at, b'*', count));
+        for i in 0..count {
+            let text = argv.add(i).read();
+            let len = if !argvlen.is_null() {
+                argvlen.add(i).read()
+            } else if text.is_null() {
+                return Err(Invalid::Size);
+            } else {
+                strlen(text)
+            };
+            if text.is_null() && len > 0 {
+                return Err(Invalid::Size);
             }
-            Err(e) => {
-                // SAFETY: NULL, or a block that nobody knows yet.
-                unsafe { alloc::free(block.0.cast()) };
-                Err(e)
+            sink.put_argument(text.cast(), len)?;
+        }
+    }
+    Ok(sink.done(count))
+}
+
+/// A command that is not sent from here, in a block of its own that ends in a NUL; and its length.
+#[inline(always)]
+pub(crate) fn to_block(
+    write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
+) -> Result<(*mut c_char, usize), Invalid> {
+    let mut block = Block(alloc::malloc(FIRST_ROOM + 1).cast());
+    if block.0.is_null() {
+        return Err(Invalid::Memory);
+    }
+    // SAFETY: a new block of one byte more, which is for the NUL.
+    let sink = unsafe { Sink::new(block.0, FIRST_ROOM, &mut block) };
+    let written = write(sink);
+    // SAFETY: the block, of which so much is written and one byte more is there; nobody
+    // else knows it.
+    unsafe {
+        match written {
+            Ok(written) => {
+                block.0.add(written.len).write(0);
+                Ok((block.0.cast(), written.len))
+            }
+            Err(why) => {
+                alloc::free(block.0.cast());
+                Err(why)
             }
         }
     }
 }
+
+struct Block(*mut u8);
 
 impl Owner for Block {
     fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
-        // Enough for most commands at once.
-        let room = need.max(len.saturating_mul(2)).max(160);
-        let room = room.checked_add(1).ok_or(OutOfMemory)?;
-        let block = if self.0.is_null() {
-            alloc::malloc(room)
-        } else {
-            // SAFETY: the block of its own.
-            unsafe { alloc::realloc(self.0.cast(), room) }
-        };
-        let block = block.cast::<u8>();
+        let room = need.max(len.saturating_mul(2));
+        let size = room.checked_add(1).ok_or(OutOfMemory)?;
+        // SAFETY: the block of its own.
+        let block = unsafe { alloc::realloc(self.0.cast(), size) }.cast::<u8>();
         if block.is_null() {
             return Err(OutOfMemory);
         }
@@ -164,166 +290,79 @@ impl Owner for Block {
     }
 }
 
-/// What came out: how many arguments, and where the first one is.
-#[derive(Clone, Copy)]
-pub(crate) struct Written {
-    pub(crate) count: usize,
-    pub(crate) name: (usize, usize),
+/// As `to_block`, but a string.
+pub(crate) fn to_sds(write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>) -> Result<Sds, Invalid> {
+    let mut owner = Sds::with_capacity(FIRST_ROOM)?;
+    // SAFETY: that much room was asked for.
+    let sink = unsafe { Sink::new(owner.tail(), FIRST_ROOM, &mut owner) };
+    match write(sink) {
+        Ok(written) => {
+            owner.set_len(written.len);
+            Ok(owner)
+        }
+        Err(why) => {
+            owner.free();
+            Err(why)
+        }
+    }
 }
 
-/// An argument vector as C passes it, measured.
-pub(crate) struct Argv {
-    argc: usize,
-    argv: *const *const c_char,
-    argvlen: *const usize,
-    size: usize,
-}
-
-impl Argv {
-    /// `None` for a negative count, a NULL argument that is not empty, or a size
-    /// that overflows.
-    ///
-    /// # Safety
-    /// As for redisCommandArgv: `argc` pointers at `argv`, and, unless `argvlen` is
-    /// NULL, `argc` lengths, all readable while the result is in use.
-    #[inline]
-    pub(crate) unsafe fn new(argc: c_int, argv: *const *const c_char, argvlen: *const usize) -> Option<Argv> {
-        let argc = usize::try_from(argc).ok()?;
-        if argv.is_null() && argc > 0 {
-            return None;
-        }
-        let mut command = Argv { argc, argv, argvlen, size: 0 };
-        command.size = command.short_size().or_else(|| command.exact_size())?;
-        Some(command)
-    }
-
-    /// The size, if all arguments are short and none is NULL. One look at the end stands
-    /// for one at each.
-    #[inline]
-    fn short_size(&self) -> Option<usize> {
-        let (mut size, mut all, mut null) = (header(self.argc), 0, false);
-        for (text, len) in self.args() {
-            size = size.wrapping_add(len).wrapping_add(6 + usize::from(len > 9) + usize::from(len > 99));
-            all |= len;
-            null |= text.is_null();
-        }
-        (all < 512 && !null).then_some(size)
-    }
-
-    /// The size; `None` if an argument cannot be or the size overflows.
-    #[inline(never)]
-    fn exact_size(&self) -> Option<usize> {
-        let mut size = header(self.argc);
-        for (text, len) in self.args() {
-            if text.is_null() && len > 0 {
-                return None;
-            }
-            size = size.checked_add(len.checked_add(header(len) + 2)?)?;
-        }
-        Some(size)
-    }
-
-    /// The text and length of an argument. NULL where there must be a length is as long
-    /// as can be, so that nobody takes it for an argument.
-    ///
-    /// # Safety
-    /// `i` is below `argc`.
-    #[inline]
-    unsafe fn arg(&self, i: usize) -> (*const c_char, usize) {
-        // SAFETY: the promise made to `new`.
-        unsafe {
-            let text = self.argv.add(i).read();
-            let len = if !self.argvlen.is_null() {
-                self.argvlen.add(i).read()
-            } else if text.is_null() {
-                usize::MAX
-            } else {
-                strlen(text)
-            };
-            (text, len)
-        }
-    }
-
-    #[inline]
-    fn args(&self) -> impl Iterator<Item = (*const c_char, usize)> {
-        // SAFETY: below `argc`.
-        (0..self.argc).map(|i| unsafe { self.arg(i) })
-    }
-
-    /// Bytes of the command.
-    pub(crate) fn size(&self) -> usize {
-        self.size
-    }
-
-    #[inline]
-    pub(crate) fn write(&self, sink: &mut Sink<'_>) -> Result<Written, OutOfMemory> {
-        sink.ensure(self.size)?;
-        let mut out = sink.rest();
-        out.put_header(b'*', self.argc);
-        // SAFETY: the promise made to `new`.
-        unsafe { out.put_bulks(self.args().map(|(text, len)| (text.cast(), len))) };
-        let written = out.written();
-        sink.advance(written);
-        let len = self.args().next().map_or(0, |(_, len)| len);
-        Ok(Written { count: self.argc, name: (header(self.argc) + header(len), len) })
-    }
-
-    /// The command as a string.
-    pub(crate) fn to_sds(&self) -> Result<Sds, OutOfMemory> {
-        struct Fixed;
-        impl Owner for Fixed {
-            fn grow(&mut self, _: usize, _: usize) -> Result<(*mut u8, usize), OutOfMemory> {
-                Err(OutOfMemory)
-            }
-        }
-        let text = Sds::with_capacity(self.size)?;
-        let mut owner = Fixed;
-        // SAFETY: that much room was asked for.
-        let mut sink = unsafe { Sink::new(text.tail(), self.size, &mut owner) };
-        let done = self.write(&mut sink);
-        let len = sink.len();
-        if done.is_err() {
-            text.free();
-            return Err(OutOfMemory);
-        }
-        text.set_len(len);
-        Ok(text)
+impl Owner for Sds {
+    fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
+        // What is written so far moves along only as part of the text.
+        self.set_len(len);
+        *self = Sds::reserve(*self, need - len)?;
+        Ok((self.as_ptr().cast(), self.len() + self.avail()))
     }
 }
 
 /// A command that the program encoded itself.
 pub(crate) struct Ready<'a> {
     bytes: &'a [u8],
-    written: Written,
+    count: usize,
 }
 
 impl<'a> Ready<'a> {
     /// Exactly one command of at least one argument, or `None`.
     pub(crate) fn new(bytes: &'a [u8]) -> Option<Ready<'a>> {
         let (count, mut rest) = length_line(b'*', bytes)?;
-        let mut name = None;
         for _ in 0..count {
             let (len, text) = length_line(b'$', rest)?;
-            name = name.or(Some((bytes.len() - text.len(), len)));
             rest = match text.get(len..)? {
                 [b'\r', b'\n', rest @ ..] => rest,
                 _ => return None,
             };
         }
-        (rest.is_empty()).then_some(Ready { bytes, written: Written { count, name: name? } })
+        (rest.is_empty() && count > 0).then_some(Ready { bytes, count })
     }
 
-    pub(crate) fn write(&self, sink: &mut Sink<'_>) -> Result<Written, OutOfMemory> {
-        sink.ensure(self.bytes.len())?;
-        sink.rest().put_slice(self.bytes);
-        sink.advance(self.bytes.len());
-        Ok(self.written)
+    pub(crate) fn write(&self, sink: Sink<'_>) -> Result<Written, Invalid> {
+        write_bytes(self.bytes, self.count, sink)
     }
 }
 
+/// Writes bytes that are said to be so many arguments.
+pub(crate) fn write_bytes(bytes: &[u8], count: usize, mut sink: Sink<'_>) -> Result<Written, Invalid> {
+    sink.reserve(bytes.len())?;
+    // SAFETY: there is room.
+    unsafe { sink.put(bytes.as_ptr(), bytes.len()) };
+    Ok(sink.done(count))
+}
+
 /// The number on a line that begins with `mark`, and what follows the line.
-#[inline]
+#[inline(always)]
 fn length_line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
+    match bytes {
+        // Most have one digit.
+        [first, digit @ b'0'..=b'9', b'\r', b'\n', rest @ ..] if *first == mark => {
+            Some((usize::from(digit - b'0'), rest))
+        }
+        _ => long_length_line(mark, bytes),
+    }
+}
+
+#[inline(never)]
+fn long_length_line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (first, body) = bytes.split_first()?;
     match int_line(body) {
         Int::Value(n, cr) if *first == mark => Some((usize::try_from(n).ok()?, body.get(cr + 2..)?)),
@@ -331,38 +370,41 @@ fn length_line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// The arguments of a command after its name, where they were written.
+/// The arguments of a command, where they were written.
 #[derive(Clone, Copy)]
 pub(crate) struct Args<'a> {
+    /// From the first argument on.
     bytes: &'a [u8],
-    written: Written,
+    name: &'a [u8],
+    count: usize,
 }
 
 impl<'a> Args<'a> {
-    pub(crate) fn new(bytes: &'a [u8], written: Written) -> Args<'a> {
-        Args { bytes, written }
+    /// `None` if there is none.
+    #[inline(always)]
+    pub(crate) fn new(bytes: &'a [u8], written: Written) -> Option<Args<'a>> {
+        let bytes = bytes.get(header(written.count)..)?;
+        let (len, text) = length_line(b'$', bytes)?;
+        Some(Args { bytes, name: text.get(..len)?, count: written.count })
     }
 
-    /// The name.
-    #[inline]
-    pub(crate) fn name(&self) -> Option<&'a [u8]> {
-        let (start, len) = self.written.name;
-        if self.written.count == 0 { None } else { self.bytes.get(start..start.checked_add(len)?) }
+    #[inline(always)]
+    pub(crate) fn name(&self) -> &'a [u8] {
+        self.name
     }
 
-    /// Gives each argument to `f`.
+    /// Gives each argument after the name to `f`.
     pub(crate) fn each(&self, f: &mut dyn FnMut(&'a [u8])) {
-        let (start, len) = self.written.name;
-        let mut rest = self.bytes.get(start + len + 2..).unwrap_or_default();
+        let mut rest = self.bytes.get(header(self.name.len()) + self.name.len() + 2..).unwrap_or_default();
         while let Some((len, text)) = length_line(b'$', rest) {
             f(text.get(..len).unwrap_or_default());
             rest = text.get(len + 2..).unwrap_or_default();
         }
     }
 
-    /// How many there are.
+    /// How many there are after the name.
     pub(crate) fn count(&self) -> usize {
-        self.written.count.saturating_sub(1)
+        self.count.saturating_sub(1)
     }
 }
 
@@ -374,12 +416,14 @@ pub(crate) fn header(n: usize) -> usize {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use core::ptr;
+
     use super::*;
 
     /// What `write` writes, into memory that grows by as little as it may.
-    pub(crate) fn written<E: From<OutOfMemory>>(
-        write: impl FnOnce(&mut Sink<'_>) -> Result<Written, E>,
-    ) -> Result<(Vec<u8>, Written), E> {
+    pub(crate) fn written(
+        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
+    ) -> Result<(Vec<u8>, Written), Invalid> {
         struct Mean(Vec<u8>);
         impl Owner for Mean {
             fn grow(&mut self, _: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
@@ -389,32 +433,58 @@ pub(crate) mod tests {
         }
         let mut memory = Mean(Vec::new());
         // SAFETY: no room yet.
-        let mut sink = unsafe { Sink::new(ptr::null_mut(), 0, &mut memory) };
-        let written = write(&mut sink)?;
-        Ok((sink.bytes().to_vec(), written))
+        let written = write(unsafe { Sink::new(ptr::null_mut(), 0, &mut memory) })?;
+        memory.0.truncate(written.len);
+        Ok((memory.0, written))
+    }
+
+    /// The name and the other arguments.
+    fn found(bytes: &[u8], written: Written) -> Vec<&[u8]> {
+        let args = Args::new(bytes, written).unwrap();
+        let mut found = vec![args.name()];
+        args.each(&mut |arg| found.push(arg));
+        assert_eq!(args.count(), found.len() - 1);
+        found
     }
 
     #[test]
     fn lengths_of_headers() {
         for n in [0, 9, 10, 99, 100, 12345, usize::MAX] {
-            assert_eq!(header(n), format!("${n}\r\n").len());
+            let line = format!("${n}\r\n");
+            assert_eq!(header(n), line.len());
+            let mut memory = [0; 24];
+            // SAFETY: there is room for the longest number.
+            let end = unsafe { put_header(memory.as_mut_ptr(), b'$', n) };
+            assert_eq!(end.addr() - memory.as_ptr().addr(), line.len());
+            assert_eq!(&memory[..line.len()], line.as_bytes());
         }
     }
 
     #[test]
     fn an_argument_vector_is_written_and_found_again() {
-        let texts = [c"SET", c"", c"a much longer argument"];
+        let long = std::ffi::CString::new("x".repeat(1000)).unwrap();
+        let texts = [c"SET", c"", c"a much longer argument", &long];
         let argv = texts.map(|t| t.as_ptr());
-        // SAFETY: three live C strings.
-        let command = unsafe { Argv::new(3, argv.as_ptr(), ptr::null()) }.unwrap();
-        let (bytes, info) = written(|sink| command.write(sink)).unwrap();
-        assert_eq!(bytes, b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$22\r\na much longer argument\r\n");
-        assert_eq!(bytes.len(), command.size());
-        let args = Args::new(&bytes, info);
-        let mut found = vec![args.name().unwrap()];
-        args.each(&mut |arg| found.push(arg));
-        assert_eq!(found, texts.map(|t| t.to_bytes()));
-        assert_eq!(args.count(), 2);
+        // SAFETY: live C strings.
+        let (bytes, info) =
+            written(|sink| unsafe { write_argv(4, argv.as_ptr(), ptr::null(), sink) }).unwrap();
+        let start = b"*4\r\n$3\r\nSET\r\n$0\r\n\r\n$22\r\na much longer argument\r\n$1000\r\nxxx";
+        assert_eq!(&bytes[..start.len()], start);
+        assert_eq!(found(&bytes, info), texts.map(|t| t.to_bytes()));
+    }
+
+    #[test]
+    fn a_vector_without_its_texts_is_refused() {
+        let argv = [c"SET".as_ptr(), ptr::null()];
+        let write = |argc, lens: *const usize| {
+            // SAFETY: two pointers, and lengths that fit them.
+            written(|sink| unsafe { write_argv(argc, argv.as_ptr(), lens, sink) }).map(|(bytes, _)| bytes)
+        };
+        assert_eq!(write(2, ptr::null()), Err(Invalid::Size));
+        assert_eq!(write(2, [3, 1].as_ptr()), Err(Invalid::Size));
+        assert_eq!(write(2, [3, 0].as_ptr()).unwrap(), b"*2\r\n$3\r\nSET\r\n$0\r\n\r\n");
+        assert_eq!(write(-1, ptr::null()), Err(Invalid::Size));
+        assert_eq!(write(0, ptr::null()).unwrap(), b"*0\r\n");
     }
 
     #[test]
@@ -423,10 +493,7 @@ pub(crate) mod tests {
         let command = Ready::new(good).unwrap();
         let (bytes, info) = written(|sink| command.write(sink)).unwrap();
         assert_eq!(bytes, good);
-        let args = Args::new(good, info);
-        assert_eq!(args.name(), Some(&b"GET"[..]));
-        args.each(&mut |arg| assert_eq!(arg, b"k"));
-        assert_eq!(args.count(), 1);
+        assert_eq!(found(&bytes, info), [&b"GET"[..], b"k"]);
         for cut in 0..good.len() {
             assert!(Ready::new(&good[..cut]).is_none(), "{cut}");
         }

@@ -161,6 +161,21 @@ impl Sds {
         }
     }
 
+    /// Length and room.
+    #[inline(always)]
+    pub(crate) fn extent(self) -> (usize, usize) {
+        if self.kind() == Kind::K8 { (self.len(), self.avail()) } else { self.long_extent() }
+    }
+
+    #[inline(never)]
+    fn long_extent(self) -> (usize, usize) {
+        let (len, capacity) = match self.kind() {
+            Kind::K16 => (usize::from(self.field::<u16>(5)), usize::from(self.field::<u16>(3))),
+            _ => (self.len(), self.capacity()),
+        };
+        (len, capacity.wrapping_sub(len))
+    }
+
     #[inline]
     pub(crate) fn avail(self) -> usize {
         if self.kind() == Kind::K8 {
@@ -179,6 +194,36 @@ impl Sds {
             Kind::K32 => self.field::<u32>(5).wrapping_sub(self.field::<u32>(9)) as usize,
             Kind::K64 => self.field::<u64>(9).wrapping_sub(self.field::<u64>(17)) as usize,
         }
+    }
+
+    /// Where `n` bytes more go, if the header is that of short strings and there is room.
+    #[inline(always)]
+    pub(crate) fn short_room(self, n: usize) -> Option<*mut u8> {
+        let room = self.kind() == Kind::K8 && n < self.avail();
+        // SAFETY: inside the block.
+        room.then(|| unsafe { self.0.add(self.field::<u8>(3).into()).as_ptr() })
+    }
+
+    /// Counts `n` bytes that were written to what `short_room` gave; gives the new length.
+    #[inline(always)]
+    pub(crate) fn grow_short(self, n: usize) -> usize {
+        let len = usize::from(self.field::<u8>(3)) + n;
+        self.set_field(3, len as u8);
+        // SAFETY: the block has one byte more than the capacity.
+        unsafe { self.0.add(len).write(0) };
+        len
+    }
+
+    /// Makes the string empty, if its header is that of short strings.
+    #[inline(always)]
+    pub(crate) fn clear_short(self) -> bool {
+        let short = self.kind() == Kind::K8;
+        if short {
+            self.set_field(3, 0u8);
+            // SAFETY: the block has a NUL at least.
+            unsafe { self.0.write(0) };
+        }
+        short
     }
 
     fn set_capacity(self, capacity: usize) {
