@@ -5,7 +5,9 @@
 #   make install           PREFIX=/usr/local DESTDIR= LIBDIR= INCLUDEDIR= PKGCONFIGDIR=
 #   make check             every test; what is missing on the machine is installed first
 #
-# One check by itself: abi, lint, valgrind, check-original, asan, oom, stress; see docs/testing.md.
+#   make bench             docs/performance.md anew; PEER=prefix of a hiredis to compare with, PARTS=growth
+#
+# One check by itself: abi, lint, valgrind, check-original, asan, oom, stress, bench-check; see docs/testing.md.
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -37,7 +39,7 @@ links := $(filter-out $(real_name),$(sort $(SONAME) libhiredis_rs.so))
 
 export CC CXX AR CARGO REDIS_SERVER
 
-.PHONY: all abi asan check check-original clean demo FORCE install lint oom stress uninstall valgrind
+.PHONY: all abi asan bench bench-check bench-record check check-original clean demo FORCE install lint oom stress uninstall valgrind
 .DELETE_ON_ERROR:
 
 all: $(shared) $(static)
@@ -115,6 +117,22 @@ oom: all
 # The C suite against hiredis itself (the package libhiredis-dev): which tests does it fail?
 check-original:
 	ctests/run --lib original
+
+# ---- Performance ----------------------------------------------------------------------
+
+bench: all
+	scripts/deps bench
+	bench/measure $(if $(PEER),--peer "$(PEER)") $(PARTS)
+	bench/report
+
+# No more instructions than recorded.
+bench-check: all
+	scripts/deps bench-check
+	bench/check
+
+bench-record: all
+	scripts/deps bench-check
+	bench/check --record
 
 # ---- Installation ---------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "hibench"
-COMPILER = ["gcc", "-std=c11", "-O2", "-Wall", "-Wextra"]
+CC = os.environ.get("CC") or "gcc"
+COMPILER = [*CC.split(), "-std=c11", "-O2", "-Wall", "-Wextra"]
 RUN_TIMEOUT_S = 120
 TRACE_TIMEOUT_S = 600
 MEMORY_LIMIT_BYTES = 8 << 30
@@ -89,6 +90,11 @@ def build(side, include, libdir, name, directory):
 def _listing(library, option):
     listed = subprocess.run([library.program, option], capture_output=True, text=True, check=True).stdout
     return [line.split() for line in listed.splitlines()]
+
+
+def version(library):
+    """Of the headers that the program was built with."""
+    return _listing(library, "--version")[0][0]
 
 
 def list_scenarios(library):
@@ -226,7 +232,7 @@ def toolchain():
     rustc = _first_line(os.environ.get("RUSTC", "rustc"), "--version")
     return {
         "rustc": re.sub(r"^rustc ", "", rustc),
-        "gcc": _first_line("gcc", "--version"),
+        "cc": re.sub(r"^g?cc ", "gcc ", _first_line(CC.split()[0], "--version")),
         "libc": " ".join(platform.libc_ver()),
         "valgrind": _first_line("valgrind", "--version"),
         "processor": processor_features(),

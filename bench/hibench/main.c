@@ -4,6 +4,7 @@
  *   hibench SCENARIO [N]      run it N times
  *   hibench GROWTH SIZE [N]   do work of that size N times
  *   hibench --list            name, group, memory or -, N, N for counting instructions (0: never)
+ *   hibench --version         of the headers
  *   hibench --list-growth     name, unit, unit of the size, instructions or time, sizes
  *
  * Every reply is checked, so that a wrong library fails instead of looking fast. */
@@ -120,6 +121,10 @@ static uint64_t number(const char *text, uint64_t least) {
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--list") == 0) return list_scenarios();
     if (argc == 2 && strcmp(argv[1], "--list-growth") == 0) return list_growth();
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("%d.%d.%d\n", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+        return 0;
+    }
     if (argc < 2 || argc > 4) die("usage: hibench SCENARIO [N] | GROWTH SIZE [N] | --list | --list-growth");
     signal(SIGPIPE, SIG_IGN);
     for (const Growth *growth = growths; growth->name != NULL; growth++) {
