@@ -81,7 +81,7 @@ def ratio_plot(path, title, axis, rows, target_label):
     left, right, top, step = 190, 60, 62, 17
     width, height = 760, top + step * len(rows) + 50
     values = [value for row in rows if row for value in row[1:] if value]
-    low = 10 ** math.floor(math.log10(min(values)))
+    low = min(values) / 1.3
     scale = LogScale(low, max(2, max(values) * 1.1), left, width - right)
     canvas = Canvas(width, height, title)
     bottom = height - 42
@@ -90,8 +90,9 @@ def ratio_plot(path, title, axis, rows, target_label):
     canvas.text(left + 9, 47, "measured", kind="small")
     canvas.mark(left + 90, 43, 2)
     canvas.text(left + 99, 47, target_label, kind="small")
-    ticks = [low * 10**k * m for k in range(8) for m in (1, 2, 5)]
-    for tick in (t for t in ticks if t <= math.exp(scale.high)):
+    steps = (1, 2, 5) if low > 0.002 else (1,)  # a wide range has no room for more
+    ticks = [10.0**k * m for k in range(math.floor(math.log10(low)), 3) for m in steps]
+    for tick in (t for t in ticks if low <= t <= math.exp(scale.high)):
         x = scale(tick)
         one = abs(tick - 1) < 1e-9
         canvas.line(x, top - 8, x, bottom, "axis" if one else "grid")
@@ -108,7 +109,7 @@ def ratio_plot(path, title, axis, rows, target_label):
         if target:
             canvas.mark(scale(target), y, 2)
         canvas.mark(scale(ratio), y, 0)
-        canvas.text(width - right + 8, y + 4, f"{ratio:.3f}" if ratio < 0.1 else f"{ratio:.2f}", kind="small")
+        canvas.text(width - right + 8, y + 4, f"{ratio:.2g}" if ratio < 0.1 else f"{ratio:.2f}", kind="small")
     canvas.write(path)
 
 
