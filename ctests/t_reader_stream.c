@@ -491,6 +491,19 @@ TEST(reader_stream, consumed_bytes_do_not_pile_up, "80") {
     redisReaderFree(r);
 }
 
+/* hiredis-py shows its users `len`, and its tests count on this. */
+TEST(reader_stream, consumed_bytes_stay_until_there_are_1024, "80") {
+    redisReader *r = redisReaderCreate();
+    FEED(r, "+ok\r\n");
+    for (size_t consumed = 5; consumed <= 1025; consumed += 5) {
+        FEED(r, "+ok\r\n");
+        freeReplyObject(read_reply(r));
+        CHECK_UINT(r->pos, consumed < 1024 ? consumed : 0);
+        CHECK_UINT(r->len, consumed < 1024 ? consumed + 5 : 5);
+    }
+    redisReaderFree(r);
+}
+
 /* A reader whose buffer is empty but has held n bytes. */
 static redisReader *reader_after(size_t n) {
     redisReader *r = redisReaderCreate();

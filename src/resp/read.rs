@@ -511,7 +511,7 @@ impl Reader {
             }
             // One more, with which constructors may read four bytes past a payload (read.h).
             let want = want.saturating_add(1);
-            if buf.avail() < want && (*r).pos > 0 && (*r).pos >= (*r).len - (*r).pos {
+            if buf.avail() < want && (*r).pos >= TRIM_FROM && (*r).pos >= (*r).len - (*r).pos {
                 self.trim(buf);
             }
             match buf.reserve(want) {
