@@ -504,6 +504,13 @@ TEST(sds, trim_removes_a_set_from_both_ends, "198") {
     }
 }
 
+TEST(sds, trim_removes_nul_bytes_as_well, "198") {
+    sds s = sdsnewlen("\0a\0x\0 x\0\0", 9);
+    sdstrim(s, "x ");
+    CHECK_MEM_N(s, sdslen(s), "a", 1);
+    sdsfree(s);
+}
+
 #if HIREDIS_MAJOR >= 1
 #define RANGE(s, start, end) CHECK_INT(sdsrange(s, start, end), 0)
 #else

@@ -216,7 +216,8 @@ sds sdscatrepr(sds s, const char *p, size_t len);
 
 /* ---- Changing in place ---------------------------------------------------------- */
 
-/* Removes the characters of `cset` from both ends. Returns `s`, which never moves. */
+/* Removes the characters of `cset`, and NUL bytes, from both ends. Returns `s`, which
+ * never moves. */
 sds sdstrim(sds s, const char *cset);
 
 /* Keeps the bytes from index `start` to index `end`, both included; -1 is the last

@@ -54,7 +54,8 @@ impl Sds {
     pub(crate) fn trim(self, set: &[u8]) {
         // SAFETY: the slice is not used once the string changes.
         let text = unsafe { self.bytes() };
-        let stays = |byte: &u8| !set.contains(byte);
+        // As in hiredis, the NUL that ends the set belongs to it.
+        let stays = |byte: &u8| *byte != 0 && !set.contains(byte);
         let end = text.iter().rposition(stays).map_or(0, |last| last + 1);
         let start = text.iter().position(stays).unwrap_or(0);
         self.set_len(end);
