@@ -974,7 +974,7 @@ static void silent_subscription(int protocol) {
     ask(&c, "discard", "DISCARD");
     ask(&c, "on", "CLIENT REPLY ON");
     ask(&c, "ping", "ECHO hello");
-    PUMP_LOG(&c, "off:NULL multi:NULL discard:NULL s:NULL on:+OK ping:\"hello\"");
+    PUMP_LOG(&c, "off:NULL multi:NULL s:NULL discard:NULL on:+OK ping:\"hello\"");
     conn_done(&c);
     CHECK_LOG("disconnect=0");
 }
@@ -1026,6 +1026,68 @@ TEST(defects_async, silence_may_be_refused_while_output_is_pending, "220") {
     }
     serve(&c, "+OK\r\n+PONG\r\n");
     CHECK_LOG("set:+OK ping:+PONG");
+    conn_done(&c);
+}
+
+/* Asks the rest of a batch with a value that does not fit the socket, so that output is pending. */
+static void ask_too_much(conn *c) {
+    int small = 4096;
+    CHECK_INT(setsockopt(c->ac->c.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    char *value = test_bytes(1 << 20);
+    memset(value, 'v', 1 << 20);
+    ask(c, "set", "SET k %b", value, (size_t)1 << 20);
+    redisAsyncHandleWrite(c->ac);
+    CHECK(sdslen(c->ac->c.obuf) > 0);
+}
+
+static void flush_all(conn *c) {
+    while (c->writing) {
+        redisAsyncHandleWrite(c->ac);
+        sent(c);
+    }
+}
+
+static void confirmed_behind_a_skipped_reply(int protocol) {
+    conn c;
+    conn_up(&c);
+    if (protocol == 3) {
+        ask(&c, NULL, "HELLO 3");
+        flush(&c);
+        serve(&c, "%1\r\n+proto\r\n:3\r\n");
+    }
+    ask(&c, "skip", "CLIENT REPLY SKIP");
+    ask(&c, "skipped", "SET a b");
+    ask(&c, "s", "SUBSCRIBE ch");
+    ask(&c, NULL, "UNSUBSCRIBE ch");
+    ask_too_much(&c);
+    serve(&c, shaped(protocol, "^3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n"));
+    CHECK_LOG(shaped(protocol, "skip:NULL skipped:NULL s:^[\"subscribe\" \"ch\" :1]"));
+    serve(&c, shaped(protocol, "^3\r\n$11\r\nunsubscribe\r\n$2\r\nch\r\n:0\r\n"));
+    CHECK_LOG(shaped(protocol, "s:^[\"unsubscribe\" \"ch\" :0]"));
+    CHECK_INT(c.ac->c.flags & REDIS_SUBSCRIBED, 0);
+    flush_all(&c);
+    serve(&c, "+OK\r\n");
+    CHECK_LOG("set:+OK");
+    conn_done(&c);
+}
+
+TEST(defects_async, a_subscription_behind_a_skipped_reply_is_confirmed_while_output_is_pending, "220") {
+    resp2_3(confirmed_behind_a_skipped_reply);
+}
+
+TEST(defects_async, a_refused_subscription_behind_a_skipped_reply_hears_so_while_output_is_pending, "220") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "skip", "CLIENT REPLY SKIP");
+    ask(&c, "skipped", "SET a b");
+    ask(&c, "s", "SUBSCRIBE ch");
+    ask(&c, "get", "GET a");
+    ask_too_much(&c);
+    serve(&c, "-NOPERM no channel\r\n$1\r\nb\r\n");
+    CHECK_LOG("skip:NULL skipped:NULL s:-NOPERM no channel get:\"b\"");
+    flush_all(&c);
+    serve(&c, "+OK\r\n");
+    CHECK_LOG("set:+OK");
     conn_done(&c);
 }
 

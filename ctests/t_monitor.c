@@ -2,6 +2,7 @@
 #include "async.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 static void resp2_3(void (*test)(int protocol)) {
     test(2);
@@ -184,6 +185,34 @@ static void twice(int protocol) {
 
 TEST(monitor, a_second_monitor_is_not_answered_and_takes_nobody_elses_reply, "176") {
     resp2_3(twice);
+}
+
+TEST_1X(monitor, a_second_monitor_takes_no_reply_while_output_is_pending, "176 219") {
+    int small = 4096;
+    conn c;
+    conn_up(&c);
+    CHECK_INT(setsockopt(c.ac->c.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    char *value = test_bytes(1 << 20);
+    memset(value, 'v', 1 << 20);
+    ask(&c, "m", "MONITOR");
+    flush(&c);
+    serve(&c, "+OK\r\n");
+    CHECK_LOG("m:+OK");
+    ask(&c, "m2", "MONITOR");
+    ask(&c, "ping", "PING");
+    ask(&c, "set", "SET k %b", value, (size_t)1 << 20);
+    redisAsyncHandleWrite(c.ac);
+    CHECK(sdslen(c.ac->c.obuf) > 0);
+    serve(&c, "+PONG\r\n" LINE("PING"));
+    CHECK_LOG("m2:NULL ping:+PONG m:+@ \"PING\"");
+    while (c.writing) {
+        redisAsyncHandleWrite(c.ac);
+        sent(&c);
+    }
+    serve(&c, "+OK\r\n");
+    CHECK_LOG("set:+OK");
+    conn_done(&c);
+    CHECK_LOG("m:NULL disconnect=0");
 }
 
 static void subscribing(int protocol) {

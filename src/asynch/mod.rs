@@ -197,14 +197,16 @@ fn special_sent(ac: Ac, tag: Tag, muted: bool) {
 
 #[inline(never)]
 fn subscribe(ac: Ac, kind: Kind, names: Args<'_>, callback: Callback) -> Result<(), OutOfMemory> {
-    ac.pubsub().subscribe(kind, names, callback, || regular_count(ac))?;
+    let silent = ac.private().muting.mutes(None);
+    ac.pubsub().subscribe(kind, names, callback, silent, || regular_count(ac))?;
     ac.set(REDIS_SUBSCRIBED);
     Ok(())
 }
 
 #[inline(never)]
 fn unsubscribe(ac: Ac, kind: Kind, names: Args<'_>) -> Result<(), OutOfMemory> {
-    ac.pubsub().unsubscribe(kind, names, || regular_count(ac))?;
+    let silent = ac.private().muting.mutes(None);
+    ac.pubsub().unsubscribe(kind, names, silent, || regular_count(ac))?;
     show_unsubscriptions(ac);
     Ok(())
 }

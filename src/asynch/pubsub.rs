@@ -15,6 +15,7 @@ use siphasher::sip::SipHasher13;
 use super::queue::Callback;
 use super::table::{Channel, Table};
 use crate::alloc::{Buf, OutOfMemory};
+use crate::resp::frame::Event;
 use crate::resp::verb::Kind;
 use crate::resp::write::Args;
 
@@ -23,13 +24,25 @@ use crate::resp::write::Args;
 enum Owed {
     /// The replies to this many regular commands.
     Replies(u32),
-    /// A confirmation; `last` of its command or not.
-    Subscribed { kind: Kind, last: bool, channel: *mut Channel },
+    /// A confirmation; `last` of its command or not. After CLIENT REPLY it is `silent`: it
+    /// may not come.
+    Subscribed { kind: Kind, last: bool, silent: bool, channel: *mut Channel },
     /// A confirmation that a name, by its hash, is not subscribed to any longer.
-    Unsubscribed { kind: Kind, last: bool, hash: u32 },
+    Unsubscribed { kind: Kind, last: bool, silent: bool, hash: u32 },
     /// One for each name that is subscribed to when the server gets there; a single
     /// one without a name if there is none.
-    UnsubscribedAll { kind: Kind },
+    UnsubscribedAll { kind: Kind, silent: bool },
+}
+
+impl Owed {
+    fn is_confirmation(&self, of_silent: bool) -> bool {
+        match self {
+            Owed::Replies(_) => false,
+            Owed::Subscribed { silent, .. }
+            | Owed::Unsubscribed { silent, .. }
+            | Owed::UnsubscribedAll { silent, .. } => *silent == of_silent,
+        }
+    }
 }
 
 /// What the head of the queue is.
@@ -141,6 +154,16 @@ impl Pubsub {
         }
     }
 
+    /// Whether the head is a confirmation that may not come.
+    pub(crate) fn is_head_silent(&self) -> bool {
+        self.front().is_some_and(|owed| owed.is_confirmation(true))
+    }
+
+    /// Whether a confirmation is owed that must come.
+    pub(crate) fn owes_aloud(&self) -> bool {
+        self.owed.as_slice().iter().skip(self.done).any(|owed| owed.is_confirmation(false))
+    }
+
     /// Registers `callback` for the names that a command subscribes to. `regular`
     /// commands wait for replies already. On failure nothing has changed.
     pub(crate) fn subscribe(
@@ -148,6 +171,7 @@ impl Pubsub {
         kind: Kind,
         names: Args<'_>,
         callback: Callback,
+        silent: bool,
         regular: impl FnOnce() -> usize,
     ) -> Result<(), OutOfMemory> {
         self.open(names.count(), regular)?;
@@ -173,7 +197,7 @@ impl Pubsub {
                 (*channel).privdata = callback.privdata;
                 (*channel).pending = (*channel).pending.saturating_add(1);
             }
-            self.push(Owed::Subscribed { kind, last: left == 0, channel });
+            self.push(Owed::Subscribed { kind, last: left == 0, silent, channel });
         });
         Ok(())
     }
@@ -207,17 +231,18 @@ impl Pubsub {
         &mut self,
         kind: Kind,
         names: Args<'_>,
+        silent: bool,
         regular: impl FnOnce() -> usize,
     ) -> Result<(), OutOfMemory> {
         let mut left = names.count();
         self.open(left.max(1), regular)?;
         if left == 0 {
-            self.push(Owed::UnsubscribedAll { kind });
+            self.push(Owed::UnsubscribedAll { kind, silent });
         }
         names.each(&mut |name| {
             left -= 1;
             let hash = self.hash(name);
-            self.push(Owed::Unsubscribed { kind, last: left == 0, hash });
+            self.push(Owed::Unsubscribed { kind, last: left == 0, silent, hash });
         });
         Ok(())
     }
@@ -301,6 +326,27 @@ impl Pubsub {
         }
     }
 
+    /// Whether this is the first confirmation that is owed, whatever replies come before it.
+    #[cold]
+    pub(crate) fn owes_next(&mut self, event: Event, kind: Kind, name: Option<&[u8]>) -> bool {
+        let is_reply = |owed: &&Owed| matches!(owed, Owed::Replies(_));
+        let Some(owed) = self.owed.as_slice().iter().skip(self.done).find(|owed| !is_reply(owed)).copied()
+        else {
+            return false;
+        };
+        match (event, owed) {
+            (Event::Subscribe, Owed::Subscribed { kind: expected, channel, .. }) => {
+                // SAFETY: a channel lives while confirmations for it are owed.
+                expected == kind && name.is_some_and(|name| unsafe { Channel::name(channel) } == name)
+            }
+            (Event::Unsubscribe, Owed::Unsubscribed { kind: expected, hash, .. }) => {
+                expected == kind && name.is_none_or(|name| self.hash(name) == hash)
+            }
+            (Event::Unsubscribe, Owed::UnsubscribedAll { kind: expected, .. }) => expected == kind,
+            _ => false,
+        }
+    }
+
     /// A name is confirmed. Gives the channel if that was what is owed next.
     pub(crate) fn confirm(&mut self, kind: Kind, name: &[u8]) -> Option<NonNull<Channel>> {
         let Some(Owed::Subscribed { kind: owed, channel, .. }) = self.front() else { return None };
@@ -335,7 +381,9 @@ impl Pubsub {
             {
                 self.pop();
             }
-            Some(Owed::UnsubscribedAll { kind: owed }) if owed == kind && self.table(kind).active() == 0 => {
+            Some(Owed::UnsubscribedAll { kind: owed, .. })
+                if owed == kind && self.table(kind).active() == 0 =>
+            {
                 self.pop();
             }
             _ => {}
@@ -352,7 +400,7 @@ impl Pubsub {
         let mut callback = None;
         loop {
             let last = match self.front() {
-                Some(Owed::Subscribed { kind, last, channel }) => {
+                Some(Owed::Subscribed { kind, last, channel, .. }) => {
                     // SAFETY: a channel lives while confirmations for it are owed.
                     unsafe {
                         callback = NonNull::new(channel).map(callback_of);
@@ -408,7 +456,7 @@ impl Pubsub {
                 (kind, NonNull::new(channel))
             }
             Owed::Unsubscribed { kind, hash, .. } if executed => (kind, self.table(kind).find_hash(hash)),
-            Owed::UnsubscribedAll { kind } if executed && self.table(kind).active() > 0 => {
+            Owed::UnsubscribedAll { kind, .. } if executed && self.table(kind).active() > 0 => {
                 let channel = self.table(kind).any(Channel::is_active);
                 if self.table(kind).active() > 1 {
                     // It stays the first until all are gone.
@@ -416,7 +464,7 @@ impl Pubsub {
                 }
                 (kind, channel)
             }
-            Owed::Unsubscribed { kind, .. } | Owed::UnsubscribedAll { kind } => (kind, None),
+            Owed::Unsubscribed { kind, .. } | Owed::UnsubscribedAll { kind, .. } => (kind, None),
             Owed::Replies(_) => (Kind::Channel, None),
         };
         self.settled += 1;

@@ -70,17 +70,52 @@ fn take_silent(ac: Ac, tag: Tag, muted: bool) -> Life {
     if ac.has(REDIS_FREEING) { Life::Ended } else { life }
 }
 
-/// A reply comes for a command behind silenced ones: so the server has passed these, and
-/// what they should have confirmed. `Ended` as for `take_silent`.
+/// Something comes for a command behind those that the server does not answer: so it has
+/// passed them, though output may be pending. They are silenced, or MONITORs while it
+/// monitors already. `Ended` as for `take_silent`.
 #[cold]
-fn pass_silenced(ac: Ac) -> Life {
-    while let Some((tag, true)) = ac.oldest().front() {
-        if take_silent(ac, tag, true) == Life::Ended {
+fn pass_unanswered(ac: Ac) -> Life {
+    while ac.pubsub().head() == Head::Regular
+        && let Some((tag, is_muted)) = ac.oldest().front()
+    {
+        if !is_muted && (tag != Tag::MonitorAgain || ac.private().monitor.is_none()) {
+            break;
+        }
+        if take_silent(ac, tag, is_muted) == Life::Ended {
             return Life::Ended;
         }
     }
-    ac.private().muting.assume_nothing();
-    while ac.pubsub().head() != Head::Regular {
+    Life::Goes
+}
+
+/// Passes the commands without an answer before the confirmation that is owed next, if
+/// that is what comes. `Ended` as for `take_silent`.
+///
+/// # Safety
+/// `reply` is live.
+#[cold]
+unsafe fn pass_before(ac: Ac, reply: *mut redisReply) -> Life {
+    // SAFETY: the caller's promise; the name is used before user code runs.
+    unsafe {
+        if !ac.has(REDIS_SUBSCRIBED) || !is_aggregate((*reply).r#type) || kind_of(reply).is_none() {
+            return Life::Goes;
+        }
+        let Some(Frame { event, kind, name }) = frame(reply) else { return Life::Goes };
+        if ac.pubsub().owes_next(event, kind, name) { pass_unanswered(ac) } else { Life::Goes }
+    }
+}
+
+/// A reply comes for a command behind those that the server does not answer: so it has
+/// passed these, and what silenced ones should have confirmed. `Ended` as for `take_silent`.
+#[cold]
+fn pass_silenced(ac: Ac) -> Life {
+    loop {
+        if pass_unanswered(ac) == Life::Ended {
+            return Life::Ended;
+        }
+        if !ac.pubsub().is_head_silent() {
+            break;
+        }
         if let Some(callback) = ac.pubsub().refused() {
             fail(ac, callback);
         }
@@ -88,6 +123,7 @@ fn pass_silenced(ac: Ac) -> Life {
             return Life::Ended;
         }
     }
+    ac.private().muting.assume_nothing();
     leave_if_idle(ac);
     Life::Goes
 }
@@ -116,6 +152,11 @@ fn deliver(ac: Ac, reply: *mut c_void) -> Life {
         if ac.private().surplus > 0 && is_surplus(ac, parsed) {
             ac.private().surplus -= 1;
             return ignore(ac, reply);
+        }
+        if ac.private().muting.waiting > 0 && pass_before(ac, parsed) == Life::Ended {
+            ac.ctx().drop_reply(reply);
+            free(ac);
+            return Life::Ended;
         }
         if is_push {
             return push(ac, parsed);
@@ -410,6 +451,12 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
     if ac.private().unowned > 0 {
         // An older one than anything that is owed.
         return answer(ac, reply.cast());
+    }
+    let waits = ac.private().muting.waiting > 0 && (ac.owes_replies() || ac.pubsub().owes_aloud());
+    if waits && pass_silenced(ac) == Life::Ended {
+        ac.ctx().drop_reply(reply.cast());
+        free(ac);
+        return Life::Ended;
     }
     let head = ac.pubsub().head();
     // SAFETY: a live reply.
