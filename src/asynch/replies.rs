@@ -97,10 +97,11 @@ fn pass_unanswered(ac: Ac) -> Life {
 unsafe fn pass_before(ac: Ac, reply: *mut redisReply) -> Life {
     // SAFETY: the caller's promise; the name is used before user code runs.
     unsafe {
-        if !ac.has(REDIS_SUBSCRIBED) || !is_aggregate((*reply).r#type) || kind_of(reply).is_none() {
+        if !ac.has(REDIS_SUBSCRIBED) || !is_aggregate((*reply).r#type) {
             return Life::Goes;
         }
-        let Some(Frame { event, kind, name }) = frame(reply) else { return Life::Goes };
+        let parsed = kind_of(reply).and_then(|of| frame(reply, of));
+        let Some(Frame { event, kind, name }) = parsed else { return Life::Goes };
         if ac.pubsub().owes_next(event, kind, name) { pass_unanswered(ac) } else { Life::Goes }
     }
 }
