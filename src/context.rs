@@ -1,15 +1,12 @@
-//! The context: a connection, what is to be sent on it, and the reader of what
-//! comes back.
+//! The context: made, connected, connected again and freed; and the blocking client, which
+//! sends and waits in the calls for commands and replies.
 //!
-//! A blocking context does all of it in the calls for commands and replies; an
-//! asynchronous one is driven by events and shares everything below `buffer_read`.
-//! Bytes move only through `c->funcs`, and `obuf` is a true sds at all times,
-//! because programs and TLS read and edit it.
+//! An asynchronous context is driven by events instead. What both share is in `transport`
+//! and `output`.
 
 use core::ffi::{c_char, c_int, c_void};
-use core::mem::{MaybeUninit, size_of};
+use core::mem::size_of;
 use core::ptr;
-use core::slice;
 
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
@@ -18,24 +15,17 @@ use crate::ctx::{Ctx, Failed};
 use crate::net::{self, connect, option};
 use crate::resp::format;
 use crate::resp::frame::{Event, kind_of};
-use crate::resp::read::{Broken, Reader, Sent};
+use crate::resp::read::Reader;
 use crate::resp::verb::Verb;
-use crate::resp::write::{Args, Invalid, Owner, Sink, Written, write_argv, write_bytes};
+use crate::resp::write::{Args, Invalid, Sink, Written, write_argv};
 use crate::resp::{is_aggregate, reply};
 use crate::sds::Sds;
 use crate::sys::{self, Deadline, Ready};
+use crate::transport::OBUF_FIRST;
 
-/// Bytes asked for in one read, to begin with.
-const READ_SIZE: usize = REDIS_READER_MAX_BUF;
-/// And at most, while reads keep coming back full.
-const READ_SIZE_MAX: usize = 1024 * 1024;
 /// As many confirmations as the server sends, of which none has come yet, or some have.
 const MANY: usize = usize::MAX - 1;
 const MORE: usize = usize::MAX;
-/// Room that an `obuf` begins with: enough for a short command, in a small block.
-const OBUF_FIRST: usize = 52;
-/// Room that an empty `obuf` may keep.
-const OBUF_KEPT: usize = 1024;
 
 /// Makes a context and connects it. `None` when there is no memory for one or the
 /// type is unknown; otherwise `err` tells whether it is connected.
@@ -226,22 +216,6 @@ pub(crate) fn reconnect(c: Ctx) -> Result<(), Failed> {
 }
 
 impl Ctx {
-    fn obuf(self) -> Option<Sds> {
-        // SAFETY: a live context's obuf is NULL or an sds.
-        unsafe { Sds::from_raw((*self.as_ptr()).obuf) }
-    }
-
-    /// The function table, NULL in a context that was never connected.
-    fn funcs(self) -> *const redisContextFuncs {
-        // SAFETY: a live context.
-        unsafe { (*self.as_ptr()).funcs }
-    }
-
-    /// Whether sending and receiving is the default transport's business.
-    pub(crate) fn is_plain(self) -> bool {
-        ptr::eq(self.funcs(), &raw const net::FUNCTIONS)
-    }
-
     /// Gives up what TLS or another transport keeps, then the connection.
     fn release_transport(self) {
         self.free_privctx();
@@ -332,293 +306,6 @@ impl Ctx {
             return Err(Failed);
         }
         option::keep_alive(self, interval)
-    }
-
-    /// Makes the reader's error the context's.
-    #[inline(never)]
-    fn broken(self, reader: Reader, _: Broken) -> Failed {
-        // SAFETY: the reader's errstr is a C string.
-        unsafe { self.c_error(reader.err(), "", reader.errstr()) }
-    }
-
-    /// Reads once what the transport has, and feeds the reader.
-    pub(crate) fn buffer_read(self) -> Result<(), Failed> {
-        self.check()?;
-        let Some(reader) = self.reader() else { return Err(self.no_transport()) };
-        // SAFETY: nobody else holds a reference into the reader.
-        let size = unsafe { reader.io().read_size }.max(READ_SIZE);
-        if size > READ_SIZE || reader.bulk_needs() >= READ_SIZE {
-            return self.read_in_place(reader, size);
-        }
-        // What comes alone goes through the stack: an idle connection then holds no
-        // buffer, and the copy costs less than a block of this size would.
-        let mut bytes = [const { MaybeUninit::<u8>::uninit() }; READ_SIZE];
-        let n = self.receive(bytes.as_mut_ptr().cast(), READ_SIZE)?;
-        // SAFETY: the transport wrote `n` bytes.
-        let bytes = unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), n) };
-        self.adapt(reader, n, READ_SIZE);
-        // SAFETY: bytes that were just read, elsewhere.
-        unsafe { reader.feed(bytes.as_ptr(), bytes.len()) }.map_err(|broken| self.broken(reader, broken))
-    }
-
-    /// Reads straight into the reader's buffer, or into the string that it receives.
-    fn read_in_place(self, reader: Reader, size: usize) -> Result<(), Failed> {
-        let (room, cap) = reader.room(size).map_err(|broken| self.broken(reader, broken))?;
-        let n = self.receive(room.cast(), cap)?;
-        reader.filled(n);
-        self.adapt(reader, n, cap);
-        Ok(())
-    }
-
-    /// Asks for more next time when a read came back full, for little again when two brought
-    /// little: one small read may be the end of a batch that needs a big one.
-    fn adapt(self, reader: Reader, n: usize, cap: usize) {
-        // SAFETY: nobody else holds a reference into the reader.
-        let io = unsafe { reader.io() };
-        let small = n <= READ_SIZE / 2;
-        if n == cap {
-            io.read_size = cap.saturating_mul(4).min(READ_SIZE_MAX);
-        } else if small && io.read_little {
-            io.read_size = READ_SIZE;
-        }
-        io.read_little = small;
-    }
-
-    /// One call of `funcs->read`.
-    fn receive(self, buf: *mut c_char, cap: usize) -> Result<usize, Failed> {
-        // SAFETY: the contract of redisContextFuncs, see hiredis.h; `cap` bytes at
-        // `buf` are writable.
-        unsafe {
-            let Some(read) = self.funcs().as_ref().and_then(|f| f.read) else {
-                return Err(self.no_transport());
-            };
-            let n = read(self.as_ptr(), buf, cap);
-            self.transported(n).map(|n| n.min(cap))
-        }
-    }
-
-    /// What a function of the table gave back. One that fails without a word gets
-    /// words.
-    fn transported(self, n: isize) -> Result<usize, Failed> {
-        usize::try_from(n).map_err(|_| {
-            if self.err() == 0 {
-                self.io_error("");
-            }
-            Failed
-        })
-    }
-
-    #[cold]
-    fn no_transport(self) -> Failed {
-        self.fail(REDIS_ERR_OTHER, "Not connected")
-    }
-
-    /// Writes once what is to be sent; true when nothing is left.
-    pub(crate) fn buffer_write(self) -> Result<bool, Failed> {
-        self.check()?;
-        self.drop_sent();
-        let Some(obuf) = self.obuf() else { return Ok(true) };
-        let len = obuf.len();
-        if len == 0 {
-            return Ok(true);
-        }
-        // SAFETY: the contract of redisContextFuncs, see hiredis.h.
-        let n = unsafe {
-            let Some(write) = self.funcs().as_ref().and_then(|f| f.write) else {
-                return Err(self.no_transport());
-            };
-            self.transported(write(self.as_ptr()))?
-        };
-        // The table's function may be the program's: look at the buffer anew.
-        let Some(obuf) = self.obuf() else { return Ok(true) };
-        if n >= obuf.len() {
-            self.empty_obuf(obuf);
-            return Ok(true);
-        }
-        if n > 0 {
-            obuf.drop_front(n);
-        }
-        Ok(false)
-    }
-
-    /// Clears the buffer, and gives its memory back if that is much.
-    #[inline(never)]
-    fn empty_obuf(self, obuf: Sds) {
-        if obuf.capacity() > OBUF_KEPT
-            && let Ok(fresh) = Sds::with_capacity(OBUF_FIRST)
-        {
-            obuf.free();
-            // SAFETY: a live context.
-            unsafe { (*self.as_ptr()).obuf = fresh.as_ptr() };
-            return;
-        }
-        obuf.set_len(0);
-    }
-
-    /// Removes what `write_on` sent already from the front of `obuf`, so that others
-    /// can look at it.
-    #[inline(never)]
-    fn drop_sent(self) {
-        let sent = self.take_sent();
-        if sent > 0
-            && let Some(obuf) = self.obuf()
-        {
-            obuf.drop_front(sent);
-        }
-    }
-
-    /// How much of `obuf` is sent already; nobody remembers it afterwards.
-    fn take_sent(self) -> usize {
-        let (Some(reader), Some(obuf)) = (self.reader(), self.obuf()) else { return 0 };
-        // SAFETY: nobody else holds a reference into the reader; the buffer does not change
-        // meanwhile.
-        unsafe { core::mem::take(&mut reader.io().sent).of(obuf.as_ptr(), obuf.bytes()) }
-    }
-
-    /// As `buffer_write` for the default transport, but a part that was sent stays in
-    /// `obuf` until it is as large as the rest, so that a large buffer leaving in
-    /// small pieces is not moved once for each.
-    pub(crate) fn write_on(
-        self,
-        send: impl FnOnce(Ctx, &[u8]) -> Result<usize, Failed>,
-    ) -> Result<bool, Failed> {
-        let (Some(reader), true) = (self.reader(), self.is_plain()) else { return self.buffer_write() };
-        self.check()?;
-        let sent = self.take_sent();
-        let Some(obuf) = self.obuf() else { return Ok(true) };
-        // SAFETY: the buffer does not change while it is sent.
-        let Some(rest) = (unsafe { obuf.bytes() }).get(sent..).filter(|rest| !rest.is_empty()) else {
-            return Ok(true);
-        };
-        let left = rest.len();
-        let n = match send(self, rest) {
-            Ok(n) => n,
-            Err(failed) => {
-                obuf.drop_front(sent);
-                return Err(failed);
-            }
-        };
-        if n >= left {
-            self.empty_obuf(obuf);
-            return Ok(true);
-        }
-        let sent = sent + n;
-        if sent >= left - n {
-            obuf.drop_front(sent);
-        } else {
-            // SAFETY: nobody else holds a reference into the reader; the buffer does not
-            // change meanwhile.
-            unsafe { reader.io().sent = Sent::new(obuf.as_ptr(), obuf.bytes(), sent) };
-        }
-        Ok(false)
-    }
-
-    /// Whether bytes wait to be sent.
-    pub(crate) fn has_output(self) -> bool {
-        // What is sent of it is less than the rest.
-        self.obuf().is_some_and(|obuf| obuf.len() > 0)
-    }
-
-    /// Appends a command, or other bytes, to what is to be sent. On failure nothing of
-    /// it is.
-    #[inline]
-    pub(crate) fn append(
-        self,
-        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
-    ) -> Result<Written, Invalid> {
-        self.append_if(write, |written, _| Ok(written))
-    }
-
-    /// As `append`, if `accept`, which sees what was written, agrees.
-    #[inline]
-    pub(crate) fn append_if<T>(
-        self,
-        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
-        accept: impl FnOnce(Written, &[u8]) -> Result<T, Invalid>,
-    ) -> Result<T, Invalid> {
-        let obuf = match self.obuf() {
-            Some(obuf) => obuf,
-            None => self.new_obuf()?,
-        };
-        let (len, room) = obuf.extent();
-        let mut owner = Output { c: self, obuf, len };
-        // SAFETY: the room after the text, which is nobody else's until it is part of it.
-        let sink = unsafe { Sink::new(owner.tail(), room, &mut owner) };
-        let mut len = 0;
-        let accepted = write(sink).and_then(|written| {
-            len = written.len;
-            // SAFETY: so much is written there.
-            accept(written, unsafe { slice::from_raw_parts(owner.tail(), len) })
-        });
-        owner.commit(if accepted.is_ok() { len } else { 0 });
-        accepted
-    }
-
-    #[cold]
-    fn new_obuf(self) -> Result<Sds, OutOfMemory> {
-        let obuf = Sds::with_capacity(OBUF_FIRST)?;
-        // SAFETY: a live context without a buffer.
-        unsafe { (*self.as_ptr()).obuf = obuf.as_ptr() };
-        Ok(obuf)
-    }
-
-    /// Appends what the program encoded itself.
-    pub(crate) fn append_bytes(self, bytes: &[u8]) -> Result<(), Failed> {
-        let write = |sink: Sink<'_>| write_bytes(bytes, 0, sink);
-        self.append(write).map_err(|why| self.invalid_command(why))?;
-        self.asked();
-        Ok(())
-    }
-
-    /// Appends a command from a format.
-    ///
-    /// # Safety
-    /// `format` is NULL or a C string, and `args` are what it asks for.
-    pub(crate) unsafe fn append_format(
-        self,
-        format: *const c_char,
-        args: &mut impl args::Args,
-    ) -> Result<(), Failed> {
-        // SAFETY: the caller's promise.
-        let written = self.append(|sink| unsafe { format::write(format, args, sink) });
-        written.map_err(|why| self.invalid_command(why))?;
-        self.asked();
-        Ok(())
-    }
-
-    /// Appends a command from an argument vector.
-    ///
-    /// # Safety
-    /// As for `write_argv`.
-    pub(crate) unsafe fn append_argv(
-        self,
-        argc: c_int,
-        argv: *const *const c_char,
-        argvlen: *const usize,
-    ) -> Result<(), Failed> {
-        // SAFETY: the caller's promise.
-        let written = self.append(|sink| unsafe { write_argv(argc, argv, argvlen, sink) });
-        written.map_err(|why| self.invalid_command(why))?;
-        self.asked();
-        Ok(())
-    }
-
-    /// Counts a command that was appended.
-    fn asked(self) {
-        if let Some(reader) = self.reader() {
-            // SAFETY: nobody else holds a reference into the reader.
-            unsafe { reader.io().unanswered += 1 };
-        }
-    }
-
-    /// Sets the error for a command that could not be made.
-    fn invalid_command(self, why: Invalid) -> Failed {
-        match why {
-            Invalid::Memory | Invalid::Size => self.out_of_memory(OutOfMemory),
-            Invalid::Format => self.fail(REDIS_ERR_OTHER, "Invalid format string"),
-            Invalid::Null => self.fail(REDIS_ERR_OTHER, "NULL argument"),
-            Invalid::Refused => Failed,
-        }
     }
 
     /// The next reply that the reader has, pushes included; NULL when none is complete.
@@ -839,49 +526,5 @@ impl Ctx {
         {
             reader.free_object(reply);
         }
-    }
-}
-
-/// The end of an `obuf` while something is written there.
-struct Output {
-    c: Ctx,
-    obuf: Sds,
-    /// The length without what is being written.
-    len: usize,
-}
-
-impl Output {
-    fn tail(&self) -> *mut u8 {
-        // SAFETY: the room follows the text.
-        unsafe { self.obuf.as_ptr().cast::<u8>().add(self.len) }
-    }
-
-    /// Makes `n` bytes more part of the text; with 0 it is as it was, up to its NUL.
-    #[inline]
-    fn commit(&self, n: usize) {
-        self.obuf.set_len(self.len + n);
-        let Some(reader) = self.c.reader() else { return };
-        // SAFETY: nobody else holds a reference into the reader.
-        let sent = unsafe { &mut reader.io().sent };
-        if sent.bytes > 0 {
-            sent.grown(self.len, self.len + n);
-        }
-    }
-}
-
-impl Owner for Output {
-    fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
-        let old = self.obuf;
-        // What is written so far moves along only as part of the text.
-        old.set_len(self.len + len);
-        self.obuf = old.reserve(need - len)?;
-        // SAFETY: a live context; nobody holds a reference into the reader.
-        unsafe {
-            (*self.c.as_ptr()).obuf = self.obuf.as_ptr();
-            if let Some(reader) = self.c.reader() {
-                reader.io().sent.moved(old.as_ptr(), self.obuf.as_ptr());
-            }
-        }
-        Ok((self.tail(), len + self.obuf.avail()))
     }
 }

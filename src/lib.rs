@@ -6,9 +6,10 @@
 //!
 //! From the bottom up: `alloc` gives memory from the program's allocator, or not; `sds` are
 //! the growing strings that buffers are made of; `resp` reads replies and writes commands;
-//! `net` opens sockets and is the default transport; `context` is the blocking client, and
-//! what both clients share; `asynch` keeps callbacks in the order of replies. A module
-//! imports only from those above it in the table of CONTRIBUTING.md.
+//! `net` opens sockets and is the default transport; `transport` and `output` move bytes in
+//! and out for both clients; `context` is the blocking one; `asynch` keeps callbacks in the
+//! order of replies. A module imports only from those above it in the table of
+//! CONTRIBUTING.md.
 //!
 //! No function here aborts or panics on what a server sends or a caller passes.
 #![cfg_attr(not(test), no_std)]
@@ -24,10 +25,12 @@ mod ctx;
 mod decimal;
 mod ffi;
 mod net;
+mod output;
 mod resp;
 mod room;
 mod sds;
 mod sys;
+mod transport;
 
 #[cfg(not(test))]
 #[panic_handler]

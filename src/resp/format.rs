@@ -137,7 +137,8 @@ unsafe fn is_zeros(at: *const u8) -> bool {
 /// As for `Sink::put`.
 #[inline(always)]
 unsafe fn put_text(text: *const u8, len: usize, head: usize, sink: &mut Sink<'_>) -> Result<usize, Invalid> {
-    if len > LONGEST {
+    // What is too long is refused before it is copied.
+    if len > LONGEST.wrapping_sub(sink.len()) {
         return Err(Invalid::Size);
     }
     sink.reserve(len)?;
@@ -256,6 +257,9 @@ unsafe fn put_printed<'a>(
     // library adds.
     unsafe {
         let len = number.print(spec, UninitSlice::new(&mut [])).ok_or(Invalid::Format)?;
+        if len > LONGEST.wrapping_sub(sink.len()) {
+            return Err(Invalid::Size);
+        }
         sink.reserve(len)?;
         let head = begin_argument(head, len, &mut sink);
         sink.put_with(|at| {

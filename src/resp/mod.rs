@@ -4,11 +4,13 @@
 //! bytes more; aggregates announce how many replies follow. A command is an array
 //! of bulk strings. <https://redis.io/docs/latest/develop/reference/protocol-spec/>
 
+mod double;
 pub(crate) mod format;
 pub(crate) mod frame;
 mod leaf;
 pub(crate) mod read;
 pub(crate) mod reply;
+pub(crate) mod sent;
 pub(crate) mod verb;
 pub(crate) mod write;
 
