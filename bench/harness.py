@@ -135,29 +135,47 @@ def run(command, timeout=RUN_TIMEOUT_S, limit_memory=False):
 # ---- instructions and system calls ----
 
 
-def instructions_outside(program, profile):
-    """The instructions of a callgrind profile, less those of the benchmark program itself."""
-    total, inside, skip = 0, False, False
+# Functions of glibc's allocator, without what the compiler puts behind their names.
+ALLOCATOR = {
+    "malloc", "free", "calloc", "realloc", "_int_malloc", "_int_free", "_int_realloc", "malloc_consolidate",
+    "unlink_chunk", "systrim", "sysmalloc", "tcache_init", "mremap_chunk", "munmap_chunk",
+}
+
+
+def instructions_by_place(library, profile):
+    """The instructions of a callgrind profile, without those of the benchmark program itself: in the
+    library, in the allocator, and elsewhere in libc."""
+    places = {"library": 0, "allocator": 0, "libc": 0}
+    inside, in_library, allocates, skip = False, False, False, False
     for line in profile.read_text().splitlines():
         if line.startswith("ob="):
-            inside = line == f"ob={program}"
+            inside = line == f"ob={library.program}"
+            in_library = line.startswith(f"ob={library.libdir}/")
+        elif line.startswith("fn="):
+            allocates = line[3:].split(".")[0] in ALLOCATOR
         elif line.startswith("calls="):
             skip = True  # the next line repeats what the callee has under its own name
         elif line[:1].isdigit():
             if not inside and not skip:
-                total += int(line.split()[1])
+                place = "library" if in_library else "allocator" if allocates else "libc"
+                places[place] += int(line.split()[1])
             skip = False
-    return total
+    return places
 
 
-def count_instructions(library, arguments, directory):
+def trace_instructions(library, arguments, directory):
     tracer = ["valgrind", "-q", "--tool=callgrind", "--compress-strings=no", "--compress-pos=no"]
     tracer.append(f"--callgrind-out-file={directory}/callgrind.%p")
     figures, pid = run([*tracer, library.program, *arguments], TRACE_TIMEOUT_S)
-    instructions = instructions_outside(library.program, Path(directory, f"callgrind.{pid}"))
+    places = instructions_by_place(library, Path(directory, f"callgrind.{pid}"))
     for profile in Path(directory).glob("callgrind.*"):  # the responder's too
         profile.unlink()
-    return instructions, figures["ops"]
+    return places, figures["ops"]
+
+
+def count_instructions(library, arguments, directory):
+    places, ops = trace_instructions(library, arguments, directory)
+    return sum(places.values()), ops
 
 
 def syscall_table(library, arguments, directory):
@@ -184,6 +202,13 @@ def per_operation(count, library, scenario, directory):
 
 def instructions_per_operation(library, scenario, directory):
     return per_operation(count_instructions, library, scenario, directory)
+
+
+def places_per_operation(library, scenario, directory):
+    """As `instructions_per_operation`, by place."""
+    few, few_ops = trace_instructions(library, [scenario.name, scenario.traced_repeats], directory)
+    many, many_ops = trace_instructions(library, [scenario.name, 2 * scenario.traced_repeats], directory)
+    return {place: (many[place] - few[place]) / (many_ops - few_ops) for place in many}
 
 
 def syscalls_per_operation(library, scenario, directory):
