@@ -95,7 +95,7 @@ async function reconnecting(redis) {
   redis.on('error', () => { lost++; });
   for (let i = 0; i < 3; i++) {
     const id = await call(redis, 'CLIENT', 'ID');
-    const again = ready(redis);
+    const again = new Promise((resolve) => redis.once('connect', resolve));
     redis.opts.reconnectTimeout = 10;
     equal(await call(killer, 'CLIENT', 'KILL', 'ID', id), 1);
     await again;
