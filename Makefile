@@ -7,7 +7,8 @@
 #
 #   make bench             docs/performance.md anew; PEER=prefix of a hiredis to compare with, PARTS=growth
 #
-# One check by itself: abi, lint, valgrind, check-original, asan, oom, stress, bench-check; see docs/testing.md.
+# One check by itself: abi, lint, valgrind, check-original, differential, asan, ubsan, oom, stress,
+# programs, bench-check; see docs/testing.md.
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -39,7 +40,8 @@ links := $(filter-out $(real_name),$(sort $(SONAME) libhiredis_rs.so))
 
 export CC CXX AR CARGO REDIS_SERVER
 
-.PHONY: all abi asan bench bench-check bench-record check check-original clean demo FORCE install lint oom stress uninstall valgrind
+.PHONY: all abi asan bench bench-check bench-record check check-original clean demo differential FORCE \
+    install lint oom programs stress ubsan uninstall valgrind
 .DELETE_ON_ERROR:
 
 all: $(shared) $(static)
@@ -105,6 +107,10 @@ valgrind: all
 asan:
 	scripts/asan
 
+# The C code under UndefinedBehaviorSanitizer alone: the library's, headers, adapters, tests.
+ubsan:
+	scripts/ubsan
+
 # The random tests with fresh seeds, for that long, with sanitizers.
 SECONDS ?= 120
 stress:
@@ -117,6 +123,14 @@ oom: all
 # The C suite against hiredis itself (the package libhiredis-dev): which tests does it fail?
 check-original:
 	ctests/run --lib original
+
+# What programs print with hiredis 0.14 (libhiredis-dev) and with ours.
+differential: all
+	ctests/differential/run
+
+# Other people's programs, fetched, built with ours and tested. Takes minutes and the network.
+programs: all
+	ctests/programs/run
 
 # ---- Performance ----------------------------------------------------------------------
 
