@@ -427,6 +427,34 @@ TEST(defects_async, an_error_answering_subscribe_goes_to_its_callback_and_the_co
     resp2_3(forbidden);
 }
 
+/* Sentinel counts on it: it connects again, perhaps with another password. */
+TEST(defects_async, an_error_answering_the_only_command_of_a_connection_ends_it, "183 216") {
+    conn c;
+    conn_up(&c);
+    ask(&c, "name", "CLIENT SETNAME x");
+    ask(&c, "s", "SUBSCRIBE a b");
+    flush(&c);
+    serve(&c, "-NOAUTH no\r\n-NOAUTH Authentication required.\r\n");
+    CHECK_LOG("name:-NOAUTH no s:-NOAUTH Authentication required. disconnect=-1");
+    conn_done(&c);
+
+    /* Within a transaction it stays: EXEC will tell. */
+    conn_up(&c);
+    ask(&c, "s", "MULTI");
+    flush(&c);
+    serve(&c, "+OK\r\n");
+    CHECK_LOG("s:+OK");
+    ask(&c, "s", "SUBSCRIBE a");
+    flush(&c);
+    serve(&c, "-NOPERM no\r\n");
+    CHECK_LOG("s:-NOPERM no");
+    ask(&c, "exec", "EXEC");
+    flush(&c);
+    serve(&c, "-EXECABORT no\r\n");
+    CHECK_LOG("exec:-EXECABORT no");
+    conn_done(&c);
+}
+
 static void pipelined_counts(int protocol) {
     conn c;
     conn_live(&c, protocol);

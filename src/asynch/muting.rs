@@ -126,7 +126,7 @@ impl Muting {
     }
 
     /// Commands are being queued in a transaction: none takes effect.
-    fn in_multi(&self) -> bool {
+    pub(super) fn in_multi(&self) -> bool {
         self.multi || self.multis > 0
     }
 

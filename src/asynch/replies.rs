@@ -4,7 +4,8 @@
 //! is subscribed, monitors, is in a transaction or silenced, is decided here, by the order
 //! that pubsub.rs and muting.rs keep.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
+use core::ptr;
 
 use super::end::{Life, disconnect, fail, free, is_dead};
 use super::handle::Ac;
@@ -474,14 +475,40 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
         };
     }
     if kind == REDIS_REPLY_ERROR && head != Head::Regular {
-        let callback = ac.pubsub().refused();
-        leave_if_idle(ac);
-        return match callback {
-            Some(callback) => call(ac, callback, reply.cast()),
-            None => ignore(ac, reply.cast()),
-        };
+        // SAFETY: a live error.
+        return unsafe { refused(ac, reply) };
     }
     answer(ac, reply.cast())
+}
+
+/// The error that answers a subscription. Programs that know hiredis, as Sentinel does, wait
+/// for the connection to end then, and connect again: so it ends, unless anything else
+/// depends on it.
+///
+/// # Safety
+/// `reply` is a live error.
+#[cold]
+unsafe fn refused(ac: Ac, reply: *mut redisReply) -> Life {
+    let mut text: [c_char; 128] = [0; 128];
+    // SAFETY: an error has a text; the NUL behind the copy stays.
+    unsafe { ptr::copy_nonoverlapping((*reply).str, text.as_mut_ptr(), (*reply).len.min(text.len() - 1)) };
+    let callback = ac.pubsub().refused();
+    leave_if_idle(ac);
+    let life = match callback {
+        Some(callback) => call(ac, callback, reply.cast()),
+        None => ignore(ac, reply.cast()),
+    };
+    if life == Life::Ended
+        || ac.has(REDIS_SUBSCRIBED | REDIS_MONITORING | REDIS_DISCONNECTING)
+        || ac.is_pending()
+        || ac.private().muting.in_multi()
+    {
+        return life;
+    }
+    // SAFETY: a C string of this function.
+    unsafe { ac.ctx().c_error(REDIS_ERR_OTHER, "", text.as_ptr()) };
+    disconnect(ac);
+    Life::Ended
 }
 
 /// A push: pub/sub if there are subscriptions and it looks like that, anything else
