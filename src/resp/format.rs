@@ -48,15 +48,22 @@ pub(crate) unsafe fn write(
             if *at == 0 {
                 break;
             }
+            sink.reserve(0)?;
             let begin = sink.len();
             // The first part says how long the header is, as a rule.
             let mut head = 0;
-            while !matches!(*at, b' ' | 0) {
+            if *at != b'%' {
+                head = SHORT_HEADER;
+                sink.skip(head);
+            }
+            loop {
+                while *at > b'%' || !matches!(*at, b' ' | b'%' | 0) {
+                    sink.reserve(0)?;
+                    sink.put_byte(*at);
+                    at = at.add(1);
+                }
                 if *at != b'%' {
-                    let text = at;
-                    at = literal_end(at);
-                    head = put_text(text, at.addr() - text.addr(), head, &mut sink)?;
-                    continue;
+                    break;
                 }
                 match *at.add(1) {
                     letter @ (b's' | b'b') => {
@@ -102,22 +109,6 @@ pub(crate) unsafe fn write(
         put_header(sink.place(0), b'*', count);
     }
     if sink.len() > LONGEST { Err(Invalid::Size) } else { Ok(sink.done(count)) }
-}
-
-/// Where the text ends that a format has for itself.
-///
-/// # Safety
-/// A C string is at `at`.
-#[inline(always)]
-unsafe fn literal_end(at: *const u8) -> *const u8 {
-    let mut end = at;
-    // SAFETY: the caller's promise. What is greater than these three is the most.
-    unsafe {
-        while *end > b'%' || !matches!(*end, b' ' | b'%' | 0) {
-            end = end.add(1);
-        }
-    }
-    end
 }
 
 /// Whether the rest of `%0<digit>d` is at `at`.

@@ -57,7 +57,8 @@ pub(crate) struct Written {
 pub(crate) struct Sink<'a> {
     start: *mut u8,
     at: *mut u8,
-    end: *mut u8,
+    /// Where the last AROUND bytes of the room begin.
+    limit: usize,
     owner: &'a mut dyn Owner,
 }
 
@@ -67,14 +68,14 @@ impl<'a> Sink<'a> {
     /// else's while the Sink lives.
     #[inline(always)]
     pub(crate) unsafe fn new(start: *mut u8, room: usize, owner: &'a mut dyn Owner) -> Sink<'a> {
-        Sink { start, at: start, end: start.wrapping_add(room), owner }
+        Sink { start, at: start, limit: limit(start, room), owner }
     }
 
     /// The same, in the registers of a function that was given it in memory.
     #[inline(always)]
     pub(crate) fn local(self) -> Sink<'a> {
-        let Sink { start, at, end, owner } = self;
-        Sink { start, at, end, owner }
+        let Sink { start, at, limit, owner } = self;
+        Sink { start, at, limit, owner }
     }
 
     /// How much is written.
@@ -92,13 +93,13 @@ impl<'a> Sink<'a> {
     /// Makes sure of room for `n` bytes, and AROUND.
     #[inline(always)]
     pub(crate) fn reserve(&mut self, n: usize) -> Result<(), OutOfMemory> {
-        if self.end.addr() - self.at.addr() <= n.saturating_add(AROUND) {
+        if self.limit.saturating_sub(self.at.addr()) <= n {
             // Not by reference: the pointers would have to live in memory.
             let len = self.len();
             let (start, room) = grow(self.owner, len, n)?;
             self.at = start.wrapping_add(len);
             self.start = start;
-            self.end = start.wrapping_add(room);
+            self.limit = limit(start, room);
         }
         Ok(())
     }
@@ -129,6 +130,17 @@ impl<'a> Sink<'a> {
         self.at = self.at.wrapping_add(len);
     }
 
+    /// Writes a byte.
+    ///
+    /// # Safety
+    /// There is room for it.
+    #[inline(always)]
+    pub(crate) unsafe fn put_byte(&mut self, byte: u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.at.write(byte) };
+        self.at = self.at.wrapping_add(1);
+    }
+
     /// Takes what `write` writes, which is told where and says where it ends. There is room.
     #[inline(always)]
     pub(crate) fn put_with(&mut self, write: impl FnOnce(*mut u8) -> *mut u8) {
@@ -150,6 +162,10 @@ impl<'a> Sink<'a> {
         }
         Ok(())
     }
+}
+
+fn limit(start: *mut u8, room: usize) -> usize {
+    start.addr().saturating_add(room).saturating_sub(AROUND)
 }
 
 #[cold]
