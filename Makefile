@@ -7,8 +7,8 @@
 #
 #   make bench             docs/performance.md anew; PEER=prefix of a hiredis to compare with, PARTS=growth
 #
-# One check by itself: abi, lint, valgrind, check-original, differential, asan, ubsan, oom, stress,
-# programs, bench-check; see docs/testing.md.
+# One check by itself: abi, lint, valgrind, check-original, differential, asan, ubsan, oom, stress, fuzz,
+# chaos, load, programs, bench-check; see docs/testing.md.
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -40,8 +40,8 @@ links := $(filter-out $(real_name),$(sort $(SONAME) libhiredis_rs.so))
 
 export CC CXX AR CARGO REDIS_SERVER
 
-.PHONY: all abi asan bench bench-check bench-record check check-original clean demo differential FORCE \
-    install lint oom programs stress ubsan uninstall valgrind
+.PHONY: all abi asan bench bench-check bench-record chaos check check-original clean demo differential FORCE \
+    fuzz install lint load oom programs stress ubsan uninstall valgrind
 .DELETE_ON_ERROR:
 
 all: $(shared) $(static)
@@ -115,6 +115,14 @@ ubsan:
 SECONDS ?= 120
 stress:
 	scripts/stress $(SECONDS)
+
+# Connections that are cut, delayed, reset and so on; without SECONDS until there were 10,000.
+chaos:
+	scripts/chaos $(if $(filter-out file,$(origin SECONDS)),$(SECONDS))
+
+# Ten thousand connections, then a million subscriptions, for that long each.
+load:
+	scripts/load $(SECONDS)
 
 # Every test in which memory runs out.
 oom: all
