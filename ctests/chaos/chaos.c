@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <hiredis/adapters/libevent.h>
 #include <hiredis/async.h>
@@ -72,6 +73,8 @@ int main(int argc, char **argv) {
         perror("chaos: the proxy does not start");
         return 2;
     }
+    /* Some seconds are enough: what breaks may well run in a circle. */
+    alarm(300);
     memory_install();
     clear_server(server);
     int descriptors = open_descriptors();

@@ -231,7 +231,10 @@ static void on_connect(const redisAsyncContext *ac, int status) {
     struct link *l = ac->data;
     last_progress = now_us();
     if (planted("connect-twice")) on_connect(ac, status);
-    if (++l->connects != 1) wrong(l, "onConnect was called %d times", l->connects);
+    if (++l->connects != 1) {
+        wrong(l, "onConnect was called %d times", l->connects);
+        return;
+    }
     if (l->disconnects > 0 || l->cleaned) wrong(l, "onConnect after the end");
     if (l->ac != ac) wrong(l, "onConnect with another context");
     if (status == REDIS_OK) {
@@ -251,7 +254,10 @@ static void on_connect(const redisAsyncContext *ac, int status) {
 static void on_disconnect(const redisAsyncContext *ac, int status) {
     struct link *l = ac->data;
     last_progress = now_us();
-    if (++l->disconnects != 1) wrong(l, "onDisconnect was called %d times", l->disconnects);
+    if (++l->disconnects != 1) {
+        wrong(l, "onDisconnect was called %d times", l->disconnects);
+        return;
+    }
     if (!l->connected) wrong(l, "onDisconnect before onConnect(REDIS_OK)");
     if (l->cleaned) wrong(l, "onDisconnect after dataCleanup");
     if ((status == REDIS_OK) != (ac->err == 0)) wrong(l, "onDisconnect(%d) with error %d", status, ac->err);
