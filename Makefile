@@ -124,6 +124,10 @@ chaos:
 load:
 	scripts/load $(SECONDS)
 
+# Each fuzz target for that long. Needs a nightly toolchain, and clang.
+fuzz:
+	fuzz/run $(SECONDS)
+
 # Every test in which memory runs out.
 oom: all
 	scripts/oom
