@@ -19,7 +19,7 @@
 
 #include <hiredis/async.h>
 
-enum { ASYNC = 1, UNIX = 2, AGAIN = 4, COMMAND = 8 };
+enum { ASYNC = 1, UNIX = 2, AGAIN = 4, PIPELINE = 8 };
 enum { CLOEXEC_FLAG = 0x2000 };
 
 /* ---- What must come of it ------------------------------------------------------------------ */
@@ -271,25 +271,41 @@ static void check_context(const redisContext *c, int cause) {
 
 /* ---- A blocking program ----------------------------------------------------------------------- */
 
-/* One command, on a network that may fail at any time: its reply, or a cause that can be. */
-static void command(redisContext *c) {
-    static const char reply[] = "$5\r\nhello\r\n";
-    const struct timeval *tv = p.o.command_timeout;
-    long long began = net.now, limit = tv != NULL && is_valid(tv) ? in_ms(tv) : 0;
-    text_clear(&net.incoming);
-    net.received = 0;
-    text_add(&net.incoming, reply, sizeof(reply) - 1);
-    net.ended = 1;
-    redisReply *r = redisCommand(c, "PING %s", "hello");
-    if (limit > 0 && net.now > began + limit + 1)
-        FAIL("a command took %lld ms, its limit is %lld ms", net.now - began, limit);
-    if (r != NULL) {
-        CHECK_INT(c->err, 0);
-        CHECK(r->type == REDIS_REPLY_STRING && strcmp(r->str, "hello") == 0);
-        CHECK(net.sent.len > 0);
-        freeReplyObject(r);
+static int pushes;
+
+static void take_push(void *privdata, void *reply) {
+    CHECK(privdata == &pushes);
+    CHECK_INT(((redisReply *)reply)->type, REDIS_REPLY_PUSH);
+    pushes++;
+    freeReplyObject(reply);
+}
+
+/* The server's answers to so many commands, with what may come between them. */
+static int serve(struct input *in, int commands) {
+    int sent = 0;
+    for (int i = 0; i < commands; i++) {
+        uint8_t b = in_byte(in);
+        if (b & 1) text_printf(&net.incoming, "|1\r\n+ttl\r\n:%d\r\n", i);
+        if (b & 2) text_printf(&net.incoming, ">2\r\n+invalidate\r\n_\r\n");
+        sent += (b & 2) != 0;
+        if (b & 4) text_printf(&net.incoming, "*2\r\n|1\r\n+a\r\n+b\r\n:%d\r\n+x\r\n", i);
+        else text_printf(&net.incoming, "$2\r\nr%d\r\n", i);
+    }
+    return sent;
+}
+
+static void check_reply(const redisReply *r, int i) {
+    if (r->type == REDIS_REPLY_ARRAY) {
+        CHECK_INT(r->elements, 2);
+        CHECK_INT(r->element[0]->integer, i);
+        CHECK_STR(r->element[1]->str, "x");
         return;
     }
+    CHECK_INT(r->type, REDIS_REPLY_STRING);
+    CHECK_INT(r->str[1], '0' + i);
+}
+
+static void check_cause(const redisContext *c) {
     static const char *const causes[] = {
         "Server closed the connection", "Connection reset by peer", "Broken pipe", "Out of memory",
         "Resource temporarily unavailable", "poll(2): Cannot allocate memory",
@@ -302,6 +318,51 @@ static void command(redisContext *c) {
     FAIL("no reply, and err %d %s", c->err, c->errstr);
 }
 
+/* A pipeline, on a network that may fail at any time: the replies, in order, or a cause that can be. */
+static void pipeline(struct input *in, redisContext *c) {
+    const struct timeval *tv = p.o.command_timeout;
+    long long limit = tv != NULL && is_valid(tv) ? in_ms(tv) : 0;
+    int commands = 1 + (int)in_below(in, 5), appended = 0, got = 0;
+    struct text wanted = {0};
+    text_clear(&net.incoming);
+    text_clear(&net.sent);
+    net.received = 0;
+    net.ended = 1;
+    pushes = 0;
+    int sent = serve(in, commands);
+    c->privdata = &pushes;
+    redisSetPushCallback(c, take_push);
+    while (appended < commands) {
+        if (redisAppendCommand(c, "GET %d", appended) != REDIS_OK) break;
+        text_printf(&wanted, "*2\r\n$3\r\nGET\r\n$1\r\n%d\r\n", appended++);
+    }
+    if (appended < commands) {
+        CHECK(alloc_failures() > 0);
+        CHECK_INT(c->err, REDIS_ERR_OOM);
+    }
+    for (; got < appended && c->err == 0; got++) {
+        long long began = net.now;
+        void *reply = NULL;
+        int status = redisGetReply(c, &reply);
+        if (limit > 0 && net.now > began + limit + 1)
+            FAIL("a reply took %lld ms, its limit is %lld ms", net.now - began, limit);
+        if (status != REDIS_OK) {
+            CHECK(reply == NULL);
+            check_cause(c);
+            break;
+        }
+        CHECK(reply != NULL);
+        check_reply(reply, got);
+        freeReplyObject(reply);
+    }
+    if (got == commands) {
+        same_text("sent", net.sent.p, net.sent.len, &wanted);
+        CHECK_INT(pushes, sent);
+    }
+    CHECK(net.sent.len <= wanted.len);
+    text_free(&wanted);
+}
+
 static void play_blocking(struct input *in, int what) {
     errno = 0;
     redisContext *c = redisConnectWithOptions(&p.o);
@@ -312,7 +373,7 @@ static void play_blocking(struct input *in, int what) {
     int cause = errno;
     expect_connect();
     check_context(c, cause);
-    if ((what & COMMAND) && c->err == 0 && !(p.o.options & REDIS_OPT_NONBLOCK)) command(c);
+    if ((what & PIPELINE) && c->err == 0 && !(p.o.options & REDIS_OPT_NONBLOCK)) pipeline(in, c);
     for (int i = 0; (what & AGAIN) && i < 4 && in_byte(in) > 0; i++) {
         memcpy(e.calls, net.calls, sizeof(e.calls));
         e.now = net.now;
@@ -323,7 +384,7 @@ static void play_blocking(struct input *in, int what) {
         if (alloc_failures() > 0) continue;
         expect_connect();
         check_context(c, cause);
-        if ((what & COMMAND) && c->err == 0 && !(p.o.options & REDIS_OPT_NONBLOCK)) command(c);
+        if ((what & PIPELINE) && c->err == 0 && !(p.o.options & REDIS_OPT_NONBLOCK)) pipeline(in, c);
     }
     redisFree(c);
 }
