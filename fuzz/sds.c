@@ -306,8 +306,9 @@ static void trim(struct input *in, struct string *t) {
     CHECK(sdstrim(t->s, cset) == t->s);
     if (t->s == NULL) return;
     size_t from = 0, to = t->want.len;
-    while (from < to && t->want.p[from] != '\0' && strchr(cset, t->want.p[from]) != NULL) from++;
-    while (to > from && t->want.p[to - 1] != '\0' && strchr(cset, t->want.p[to - 1]) != NULL) to--;
+    /* strchr finds the NUL at the end of the set as well. */
+    while (from < to && strchr(cset, t->want.p[from]) != NULL) from++;
+    while (to > from && strchr(cset, t->want.p[to - 1]) != NULL) to--;
     set(&out, t->want.p + from, to - from);
     set(&t->want, out.p, out.len);
 }
