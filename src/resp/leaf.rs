@@ -66,6 +66,7 @@ pub(super) unsafe fn whole_leaf(
             if line.is_null() || !is_line_end(line) {
                 return None;
             }
+            let len = usize::try_from(len).ok()?;
             let text = line.add(2);
             if len >= end.addr() - text.addr() || !is_line_end(text.add(len)) {
                 return None;
@@ -121,7 +122,7 @@ unsafe fn whole_double(at: *const u8, make: &impl Make, took: impl FnOnce(*const
 /// As for `whole_leaf`.
 #[inline(always)]
 pub(super) unsafe fn head(at: *const u8) -> (c_int, u32, *const u8) {
-    const MOST: usize = 1 << 28;
+    const MOST: u64 = 1 << 28;
     // SAFETY: the caller's promise.
     unsafe {
         let kind = match *at {
@@ -176,7 +177,7 @@ unsafe fn short_double(at: *const u8) -> (f64, *const u8) {
 /// # Safety
 /// As for `whole_leaf`.
 #[inline(always)]
-unsafe fn more_digits(number: usize, at: *const u8) -> (usize, *const u8) {
+unsafe fn more_digits(number: u64, at: *const u8) -> (u64, *const u8) {
     let (mut number, mut next) = (number, at);
     // SAFETY: the caller's promise.
     unsafe {
@@ -197,8 +198,8 @@ unsafe fn more_digits(number: usize, at: *const u8) -> (usize, *const u8) {
 /// # Safety
 /// As for `whole_leaf`.
 #[inline(always)]
-unsafe fn digits(at: *const u8) -> (usize, *const u8) {
-    const MOST: usize = if usize::BITS < 64 { 9 } else { 18 };
+unsafe fn digits(at: *const u8) -> (u64, *const u8) {
+    const MOST: usize = 18;
     // SAFETY: the caller's promise.
     unsafe {
         let (value, next) = more_digits(0, at);
