@@ -47,6 +47,7 @@ struct command {
     int accepted, nobody;   /* nobody: the callback is NULL */
     int calls, nulls;
     size_t end;             /* where it ends in what is sent */
+    int events;             /* how many events there are when it is answered; 0: it is not served yet */
 };
 
 /* What the server has sent, in order: a reply to a command, news of a subscription, a line of MONITOR,
@@ -85,6 +86,8 @@ static struct {
     int in_callback;
     int troubled;           /* something happened that ends a connection, or may */
     int disconnecting, freeing, dead;
+    int must_end;           /* a subscription was refused, and nothing else depends on the connection */
+    char refusal[128];
     int connects, disconnects, cleanups, datas, attached;
 } m;
 
@@ -229,6 +232,18 @@ static void after_reset(void) {
     m.monitoring = m.resetting = 0;
 }
 
+/* Whether anything depends on the connection but command t, which has been refused. */
+static int depends(int t) {
+    for (int i = 0; i < m.commands; i++) {
+        const struct command *c = &m.command[i];
+        if (i != t && c->accepted && !c->silent && (c->events == 0 || c->events > m.next)) return 1;
+    }
+    for (int k = 0; k < KINDS; k++)
+        for (int i = 0; i < NAMES; i++)
+            if (m.entry[k][i].exists) return 1;
+    return m.monitoring || net.sent.len < m.wanted.len || m.disconnecting || m.freeing;
+}
+
 static void callback_begins(redisAsyncContext *ac) {
     CHECK(ac == m.ac);
     CHECK(ac->c.flags & REDIS_IN_CALLBACK);
@@ -268,8 +283,12 @@ static void heard(redisAsyncContext *ac, void *reply, void *privdata) {
     if (is_regular(c) && c->what != MONITOR && c->calls > 1)
         FAIL("command %d (%s) is called again", t, words_of(c, t));
     if (c->what == MONITOR && c->nulls > (reply == NULL)) FAIL("a monitor is called after its end");
+    if (reply != NULL && honest && c->what == FORBIDDEN)
+        snprintf(m.refusal, sizeof(m.refusal), "%s", ((redisReply *)reply)->str);
+    int refused = reply != NULL && c->what == FORBIDDEN;
     if (reply != NULL && (m.how & OWN_REPLIES)) freeReplyObject(reply);
     callback_ends();
+    if (honest && refused && !depends(t)) m.must_end = 1;
 }
 
 static void pushed(redisAsyncContext *ac, void *reply) {
@@ -300,6 +319,12 @@ static void on_disconnect(const redisAsyncContext *ac, int status) {
     CHECK(ac->replies.head == NULL && ac->sub.replies.head == NULL);
     if (status == REDIS_OK) CHECK(m.freeing || m.disconnecting);
     else CHECK(ac->err != 0);
+    if (status != REDIS_OK && !(m.how & HOSTILE) && !m.troubled) {
+        if (!m.must_end) FAIL("the connection ends: %s", ac->errstr);
+        CHECK_INT(ac->err, REDIS_ERR_OTHER);
+        CHECK_STR(ac->errstr, m.refusal);
+        m.troubled = 1;
+    }
     m.in_callback = 1;
     callback_ends();
 }
@@ -510,7 +535,10 @@ static void check_sent(void) {
 
 static void serve_next(void) {
     while (m.served < m.commands && !m.command[m.served].accepted) m.served++;
-    if (m.served < m.commands && m.command[m.served].end <= net.sent.len) serve(m.served++);
+    if (m.served < m.commands && m.command[m.served].end <= net.sent.len) {
+        serve(m.served);
+        m.command[m.served++].events = m.events;
+    }
 }
 
 static void publish(struct input *in) {
@@ -697,6 +725,7 @@ static void look(void) {
     list_length(&m.ac->sub.replies);
     if (m.ac->c.err != 0) m.dead = 1;
     if (m.dead || (m.how & HOSTILE)) return;
+    if (m.must_end && !m.troubled) FAIL("the connection does not end after %s", m.refusal);
     /* What was received has been delivered. */
     pass_unheard();
     if (m.next < m.events && event[m.next].end <= net.received)
