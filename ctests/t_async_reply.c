@@ -117,6 +117,22 @@ TEST(async_reply, commands_from_a_reply_callback_are_accepted, "") {
     conn_done(&c);
 }
 
+/* The arguments are wrong, not the context. */
+TEST(async_reply, a_length_that_cannot_be_is_refused_and_the_context_goes_on, "15") {
+    const char *argv[] = {"SET", "k", "v"};
+    size_t len[] = {3, 1, SIZE_MAX};
+    conn c;
+    conn_up(&c);
+    CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("huge"), 3, argv, len), REDIS_ERR);
+    CHECK_INT(c.ac->err, 0);
+    ask(&c, "next", "PING");
+    flush(&c);
+    CHECK_STR(sent(&c), "*1\r\n$4\r\nPING\r\n");
+    serve(&c, "+PONG\r\n");
+    CHECK_LOG("next:+PONG");
+    conn_done(&c);
+}
+
 TEST(async_reply, the_argv_and_the_formatted_forms_queue_the_same, "") {
     const char *argv[] = {"SET", "k", "a\0b"};
     size_t len[] = {3, 1, 3};

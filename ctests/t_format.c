@@ -3,8 +3,8 @@
 
 #include <float.h>
 #include <limits.h>
-#include <malloc.h>
 #include <locale.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -185,6 +185,23 @@ TEST(reader_errors, a_bulk_must_be_followed_by_cr_lf, "85 213") {
     CHECK_STR(READ_ERROR("*2\r\n$3\r\nfoo\r\n$3\r\nba\r\n+x\r\n"), "Bad bulk string terminator");
 }
 
+TEST_1X(reader_errors, a_wrong_terminator_is_an_error_with_its_second_byte, "35") {
+    static const char *const heads[] = {"$70000\r\n", "=70000\r\ntxt:"};
+    char *text = test_bytes(70000);
+    memset(text, 'x', 70000);
+    for (size_t i = 0; i < 2; i++) {
+        size_t rest = 70000 - (i == 1 ? 4 : 0);
+        redisReader *r = redisReaderCreate();
+        redisReaderFeed(r, heads[i], strlen(heads[i]));
+        redisReaderFeed(r, text, rest);
+        FEED(r, "X");
+        CHECK_PTR(read_reply(r), NULL);
+        FEED(r, "Y");
+        check_error_state(r, REDIS_ERR_PROTOCOL, "Bad bulk string terminator");
+        redisReaderFree(r);
+    }
+}
+
 TEST_1X(reader_errors, a_verbatim_string_must_be_followed_by_cr_lf, "85 213") {
     CHECK_STR(READ_ERROR("=7\r\ntxt:abcXX"), "Bad bulk string terminator");
     CHECK_STR(READ_ERROR("=7\r\ntxt:abcd\r\n"), "Bad bulk string terminator");
@@ -348,6 +365,19 @@ TEST(reader_errors, maxdepth_is_read_each_time, "40 82") {
     CHECK_PTR(read_reply(r), NULL);
     r->maxdepth = 2;
     FEED(r, "*1\r\n");
+    check_error_state(r, REDIS_ERR_PROTOCOL, TOO_DEEP);
+    redisReaderFree(r);
+}
+
+/* Before the length of the aggregate is there. */
+TEST(reader_errors, an_aggregate_too_deep_is_an_error_at_its_type_byte, "40") {
+    redisReader *r = redisReaderCreate();
+    r->maxdepth = 1;
+    FEED(r, "*2\r\n:");
+    CHECK_PTR(read_reply(r), NULL);
+    FEED(r, "1\r\n");
+    CHECK_PTR(read_reply(r), NULL);
+    FEED(r, "*");
     check_error_state(r, REDIS_ERR_PROTOCOL, TOO_DEEP);
     redisReaderFree(r);
 }

@@ -973,6 +973,36 @@ TEST(sync, a_failed_write_leaves_obuf_and_done_alone, "129") {
     redisFree(c);
 }
 
+/* However the bytes of a burst are cut: what is read is given back, not kept for the next one. */
+TEST(sync, an_idle_connection_keeps_no_buffer_after_a_burst, "81") {
+    static const size_t bursts[] = {20000, 100000, 4 << 20};
+    for (size_t i = 0; i < sizeof(bursts) / sizeof(*bursts); i++) {
+        size_t n = bursts[i] / 5, got = 0, at = 0;
+        char *bytes = test_bytes(5 * n);
+        int peer;
+        redisContext *c = pair_context(&peer);
+
+        c->flags &= ~REDIS_BLOCK;
+        fcntl(c->fd, F_SETFL, O_NONBLOCK);
+        fcntl(peer, F_SETFL, O_NONBLOCK);
+        for (size_t k = 0; k < n; k++) memcpy(bytes + 5 * k, "+ok\r\n", 5);
+        while (got < n) {
+            void *reply;
+            ssize_t sent = at < 5 * n ? write(peer, bytes + at, 5 * n - at) : 0;
+
+            if (sent > 0) at += (size_t)sent;
+            CHECK_INT(redisBufferRead(c), REDIS_OK);
+            while (redisReaderGetReply(c->reader, &reply) == REDIS_OK && reply != NULL) {
+                freeReplyObject(reply);
+                got++;
+            }
+        }
+        CHECK(sdsalloc(c->reader->buf) <= 1 << 14);
+        redisFree(c);
+        close(peer);
+    }
+}
+
 TEST(sync, a_buffer_that_has_been_written_gives_its_memory_back, "129") {
     redisContext *c;
     int peer, done = 0;

@@ -1,8 +1,8 @@
 //! Arguments of a variadic C function, taken one by one.
 //!
 //! A format string says how many there are and of which types; whoever reads the
-//! format asks for them here. They can be walked again from the first, so that a
-//! formatter measures in a first pass and writes without failing in a second.
+//! format asks for them here. They can be walked again from the first, so that
+//! `sdscatfmt` measures in a first pass and writes without failing in a second.
 
 use core::ffi::{CStr, c_char, c_double, c_int, c_long, c_longlong};
 

@@ -17,7 +17,7 @@ use crate::sds::Sds;
 const READ_SIZE: usize = REDIS_READER_MAX_BUF;
 /// And at most, while reads keep coming back full.
 const READ_SIZE_MAX: usize = 1024 * 1024;
-/// Room that an `obuf` begins with: enough for a short command, in a small block.
+/// Room that an `obuf` begins with, in a small block.
 pub(crate) const OBUF_FIRST: usize = 52;
 /// Room that an empty `obuf` may keep.
 const OBUF_KEPT: usize = 1024;
@@ -82,6 +82,7 @@ impl Ctx {
             io.read_size = READ_SIZE;
         }
         io.read_little = small;
+        io.read_full = n == cap;
     }
 
     /// One call of `funcs->read`.

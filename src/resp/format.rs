@@ -12,7 +12,7 @@ use libc::strlen;
 
 use crate::args::{Args, Number};
 use crate::decimal;
-use crate::resp::write::{Invalid, Sink, Written, header, put_header, put_line_end};
+use crate::resp::write::{AROUND, Invalid, Sink, Written, header, put_header, put_line_end};
 
 /// The longest conversion that is understood, without its NUL.
 const SPEC_MAX: usize = 62;
@@ -129,24 +129,35 @@ unsafe fn is_zeros(at: *const u8) -> bool {
 #[inline(always)]
 unsafe fn put_text(text: *const u8, len: usize, head: usize, sink: &mut Sink<'_>) -> Result<usize, Invalid> {
     // What is too long is refused before it is copied.
-    if len > LONGEST.wrapping_sub(sink.len()) {
+    if is_too_long(len, sink) {
         return Err(Invalid::Size);
     }
     sink.reserve(len)?;
-    let head = begin_argument(head, len, sink);
-    // SAFETY: the caller's promise; there is room.
-    unsafe { sink.put(text, len) };
-    Ok(head)
+    // SAFETY: the caller's promise; there is room, for a header as well.
+    unsafe {
+        let head = begin_argument(head, len, sink);
+        sink.put(text, len);
+        Ok(head)
+    }
+}
+
+/// Whether a command is longer than an int can tell with so many bytes more.
+#[inline(always)]
+fn is_too_long(len: usize, sink: &Sink<'_>) -> bool {
+    len > LONGEST.saturating_sub(sink.len() + AROUND)
 }
 
 /// Leaves room for the header of an argument of `len` bytes, if there is none yet.
+///
+/// # Safety
+/// There is room for it, and `close` ends the argument.
 #[inline(always)]
-fn begin_argument(head: usize, len: usize, sink: &mut Sink<'_>) -> usize {
+unsafe fn begin_argument(head: usize, len: usize, sink: &mut Sink<'_>) -> usize {
     if head > 0 {
         return head;
     }
     let head = header(len);
-    // SAFETY: `close` writes it.
+    // SAFETY: the caller's promise.
     unsafe { sink.skip(head) };
     head
 }
@@ -163,43 +174,51 @@ fn put_integer<'a>(
     let sign = usize::from(negative);
     let len = (decimal::len(digits) + sign).max(least);
     sink.reserve(len)?;
-    let head = begin_argument(head, len, &mut sink);
-    // SAFETY: there is room for so many characters.
-    sink.put_with(|at| unsafe {
-        if negative {
-            at.write(b'-');
-        }
-        decimal::put(at.add(sign), digits, len - sign);
-        at.add(len)
-    });
-    Ok((head, sink))
+    // SAFETY: there is room for a header and so many characters; `write` closes the argument.
+    unsafe {
+        let head = begin_argument(head, len, &mut sink);
+        sink.put_with(|at| {
+            if negative {
+                at.write(b'-');
+            }
+            decimal::put(at.add(sign), digits, len - sign);
+            at.add(len)
+        });
+        Ok((head, sink))
+    }
 }
 
 /// Ends the argument that began at `begin` with room for `head` bytes of header.
+///
+/// # Safety
+/// It did, and there is room for a longer header and a line end.
 #[inline(always)]
-fn close(begin: usize, head: usize, sink: &mut Sink<'_>) {
+unsafe fn close(begin: usize, head: usize, sink: &mut Sink<'_>) {
     let len = sink.len() - begin - head;
     let real = header(len);
-    if real != head {
-        move_by(begin + head, real.cast_signed() - head.cast_signed(), sink);
-    }
-    // SAFETY: the room was left for it, and some is left for the line end.
+    // SAFETY: the caller's promise.
     unsafe {
+        if real != head {
+            move_by(begin + head, real.cast_signed() - head.cast_signed(), sink);
+        }
         put_header(sink.place(begin), b'$', len);
         sink.put_with(|at| put_line_end(at));
     }
 }
 
-/// Moves what is written from `from` on by so many bytes, for which there is room.
+/// Moves what is written from `from` on by so many bytes.
+///
+/// # Safety
+/// There is room for them, and what is moved over is not needed.
 #[cold]
-fn move_by(from: usize, by: isize, sink: &mut Sink<'_>) {
+unsafe fn move_by(from: usize, by: isize, sink: &mut Sink<'_>) {
     let len = sink.len() - from;
-    // SAFETY: both ranges are inside the room.
+    // SAFETY: the caller's promise.
     unsafe {
         let text = sink.place(from);
         core::ptr::copy(text, text.offset(by), len);
+        sink.put_with(|at| at.offset(by));
     }
-    sink.put_with(|at| at.wrapping_offset(by));
 }
 
 /// Writes any kind of number that the conversion at `at` says; gives the bytes that it takes
@@ -248,7 +267,7 @@ unsafe fn put_printed<'a>(
     // library adds.
     unsafe {
         let len = number.print(spec, UninitSlice::new(&mut [])).ok_or(Invalid::Format)?;
-        if len > LONGEST.wrapping_sub(sink.len()) {
+        if is_too_long(len, &sink) {
             return Err(Invalid::Size);
         }
         sink.reserve(len)?;

@@ -1,6 +1,6 @@
 //! The fast way to read a reply without elements that is wholly there and ordinary.
 //!
-//! What is not, the reader takes apart item by item (read.rs).
+//! What is not, the reader takes apart item by item (read/tasks.rs).
 
 use core::ffi::{c_int, c_void};
 use core::{ptr, slice};

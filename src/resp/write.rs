@@ -92,7 +92,7 @@ impl<'a> Sink<'a> {
 
     /// Makes sure of room for `n` bytes, and AROUND.
     #[inline(always)]
-    pub(crate) fn reserve(&mut self, n: usize) -> Result<(), OutOfMemory> {
+    pub(crate) fn reserve(&mut self, n: usize) -> Result<(), Invalid> {
         if self.limit.saturating_sub(self.at.addr()) <= n {
             // Not by reference: the pointers would have to live in memory.
             let len = self.len();
@@ -141,9 +141,12 @@ impl<'a> Sink<'a> {
         self.at = self.at.wrapping_add(1);
     }
 
-    /// Takes what `write` writes, which is told where and says where it ends. There is room.
+    /// Takes what `write` writes, which is told where and says where it ends.
+    ///
+    /// # Safety
+    /// There is room for it.
     #[inline(always)]
-    pub(crate) fn put_with(&mut self, write: impl FnOnce(*mut u8) -> *mut u8) {
+    pub(crate) unsafe fn put_with(&mut self, write: impl FnOnce(*mut u8) -> *mut u8) {
         self.at = write(self.at);
     }
 
@@ -152,7 +155,7 @@ impl<'a> Sink<'a> {
     /// # Safety
     /// As for `put`.
     #[inline(always)]
-    pub(crate) unsafe fn put_argument(&mut self, text: *const u8, len: usize) -> Result<(), OutOfMemory> {
+    pub(crate) unsafe fn put_argument(&mut self, text: *const u8, len: usize) -> Result<(), Invalid> {
         self.reserve(len)?;
         // SAFETY: the caller's promise; there is room for the text and what is around it.
         unsafe {
@@ -170,9 +173,9 @@ fn limit(start: *mut u8, room: usize) -> usize {
 
 #[cold]
 #[inline(never)]
-fn grow(owner: &mut dyn Owner, len: usize, more: usize) -> Result<(*mut u8, usize), OutOfMemory> {
-    let need = len.checked_add(more).and_then(|n| n.checked_add(AROUND + 1)).ok_or(OutOfMemory)?;
-    owner.grow(len, need)
+fn grow(owner: &mut dyn Owner, len: usize, more: usize) -> Result<(*mut u8, usize), Invalid> {
+    let need = len.checked_add(more).and_then(|n| n.checked_add(AROUND + 1)).ok_or(Invalid::Size)?;
+    Ok(owner.grow(len, need)?)
 }
 
 /// Writes a line with a mark and a number; gives where it ends.

@@ -144,7 +144,7 @@ impl Reader {
                 (*r).buf = buf.as_ptr();
                 (*r).pos = 0;
             }
-            // One more, with which constructors may read four bytes past a payload (read.h).
+            // One more: a constructor may look at the line end and two bytes past it.
             let want = want.saturating_add(1);
             if buf.avail() < want && (*r).pos >= TRIM_FROM && (*r).pos >= (*r).len - (*r).pos {
                 self.trim(buf);
@@ -223,7 +223,7 @@ impl Reader {
         unsafe {
             (*self.0).pos = 0;
             (*self.0).len = 0;
-            if (*self.whole()).io.read_size > (*self.0).maxbuf {
+            if (*self.whole()).io.read_full {
                 return;
             }
             if let Ok(fresh) = Sds::with_capacity(FIRST_ROOM) {

@@ -156,14 +156,13 @@ impl Reader {
         let at = cr + 2;
         let end = at.checked_add(len).filter(|end| *end < usize::MAX - 3).ok_or(protocol(RANGE))?;
         let Some(terminator) = body.get(end..end + 2) else {
-            let big = len >= BIG_BULK && body.len() >= at + BIG_BULK_START;
-            if big && self.native() && kind == REDIS_REPLY_STRING {
+            let big = len >= BIG_BULK && self.native() && kind == REDIS_REPLY_STRING;
+            if big && body.len() >= at + BIG_BULK_START {
                 return Ok(Item::Big { payload: at, len });
             }
-            if len < BIG_BULK {
-                // SAFETY: a live reader is a Whole.
-                unsafe { (*self.whole()).needed = end + 3 };
-            }
+            let next = if big { at + BIG_BULK_START } else { end + 2 };
+            // SAFETY: a live reader is a Whole.
+            unsafe { (*self.whole()).needed = next + 1 };
             return Ok(Item::Incomplete);
         };
         if terminator != b"\r\n" {

@@ -68,8 +68,9 @@ struct Bulk {
 pub(crate) struct Io {
     /// Bytes to ask for in the next read.
     pub(crate) read_size: usize,
-    /// The last read brought little.
+    /// The last read brought little, or as much as was asked for.
     pub(crate) read_little: bool,
+    pub(crate) read_full: bool,
     /// connect succeeded without waiting, so nobody needs to ask again.
     pub(crate) connected_at_once: bool,
     /// Confirmations of a subscription that a blocking context waits for.
@@ -354,11 +355,11 @@ impl Reader {
             if ((*r).len == 0 && !self.in_bulk()) || self.waits() {
                 return Ok(ptr::null_mut());
             }
-            if self.is_short() {
-                return Ok(ptr::null_mut());
-            }
             if (*r).ridx == -1 {
                 self.start();
+            }
+            if self.is_short() {
+                return Ok(ptr::null_mut());
             }
             if let Err(fault) = self.run() {
                 return Err(self.fail(fault));
@@ -379,7 +380,9 @@ impl Reader {
         const LEAST: usize = 3;
         // SAFETY: a live reader is a Whole; without an error it has a buffer.
         unsafe {
-            if self.in_bulk() || (*self.0).len - (*self.0).pos >= LEAST {
+            // At the greatest depth the type byte of an aggregate is wrong already.
+            let deepest = (*self.0).maxdepth > 0 && (*self.0).ridx >= (*self.0).maxdepth;
+            if deepest || self.in_bulk() || (*self.0).len - (*self.0).pos >= LEAST {
                 return false;
             }
             let short = self.unread().first().is_some_and(|byte| reply_type(*byte).is_some());
