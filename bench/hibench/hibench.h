@@ -161,6 +161,8 @@ enum { OBJECTS_NONE, OBJECTS_OWN };
 void run_objects(const Scenario *scenario, uint64_t repeats);
 
 redisContext *connect_sync(void);
+/* Asks for that many keys at once and checks the replies. */
+void pipeline(redisContext *context, size_t size, const uint64_t *expected);
 void run_sync_roundtrip(const Scenario *scenario, uint64_t repeats);
 void run_sync_pipeline(const Scenario *scenario, uint64_t repeats);
 

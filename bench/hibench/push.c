@@ -48,15 +48,7 @@ void run_push_sync(const Scenario *scenario, uint64_t repeats) {
     redisContext *context = connect_sync();
     redisSetPushCallback(context, on_sync_push);
     measure_begin();
-    for (uint64_t i = 0; i < repeats; i++) {
-        for (size_t id = 0; id < scenario->size; id++)
-            CHECK(redisAppendCommand(context, "GET key:%05d", (int)id) == REDIS_OK);
-        for (size_t id = 0; id < scenario->size; id++) {
-            void *reply;
-            CHECK(redisGetReply(context, &reply) == REDIS_OK && digest(reply) == expected[id]);
-            freeReplyObject(reply);
-        }
-    }
+    for (uint64_t i = 0; i < repeats; i++) pipeline(context, scenario->size, expected);
     measure_end(repeats * scenario->size);
     check_count(repeats);
     redisFree(context);

@@ -22,19 +22,21 @@ void run_sync_roundtrip(const Scenario *scenario, uint64_t repeats) {
     redisFree(context);
 }
 
+void pipeline(redisContext *context, size_t size, const uint64_t *expected) {
+    for (size_t id = 0; id < size; id++)
+        CHECK(redisAppendCommand(context, "GET key:%05d", (int)id) == REDIS_OK);
+    for (size_t id = 0; id < size; id++) {
+        void *reply;
+        CHECK(redisGetReply(context, &reply) == REDIS_OK && digest(reply) == expected[id]);
+        freeReplyObject(reply);
+    }
+}
+
 void run_sync_pipeline(const Scenario *scenario, uint64_t repeats) {
     uint64_t *expected = start_get_responder(scenario, 0);
     redisContext *context = connect_sync();
     measure_begin();
-    for (uint64_t i = 0; i < repeats; i++) {
-        for (size_t id = 0; id < scenario->size; id++)
-            CHECK(redisAppendCommand(context, "GET key:%05d", (int)id) == REDIS_OK);
-        for (size_t id = 0; id < scenario->size; id++) {
-            void *reply;
-            CHECK(redisGetReply(context, &reply) == REDIS_OK && digest(reply) == expected[id]);
-            freeReplyObject(reply);
-        }
-    }
+    for (uint64_t i = 0; i < repeats; i++) pipeline(context, scenario->size, expected);
     measure_end(repeats * scenario->size);
     redisFree(context);
 }

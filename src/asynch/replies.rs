@@ -505,8 +505,10 @@ unsafe fn refused(ac: Ac, reply: *mut redisReply) -> Life {
     {
         return life;
     }
-    // SAFETY: a C string of this function.
-    unsafe { ac.ctx().c_error(REDIS_ERR_OTHER, "", text.as_ptr()) };
+    if ac.ctx().err() == 0 {
+        // SAFETY: a C string of this function.
+        unsafe { ac.ctx().c_error(REDIS_ERR_OTHER, "", text.as_ptr()) };
+    }
     disconnect(ac);
     Life::Ended
 }

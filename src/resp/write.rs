@@ -2,9 +2,10 @@
 //!
 //! A command goes straight to where it is sent from. `Sink` is the room there, which its
 //! owner makes larger when it is used up; what was written becomes part of the output only
-//! when all is well. Whoever writes tells what came out, so that nobody has to parse it.
+//! when all is well. `Args` finds the arguments again, for who has to know the command.
 
 use core::ffi::{c_char, c_int};
+
 use libc::strlen;
 
 use crate::alloc::{self, OutOfMemory};
@@ -330,7 +331,7 @@ impl Owner for Sds {
     fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
         // What is written so far moves along only as part of the text.
         self.set_len(len);
-        *self = Sds::reserve(*self, need - len)?;
+        *self = self.reserve(need - len)?;
         Ok((self.as_ptr().cast(), self.len() + self.avail()))
     }
 }

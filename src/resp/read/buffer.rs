@@ -35,7 +35,7 @@ impl Reader {
 
     /// As `feed`, however much it is and whatever is to be done with the buffer first.
     #[inline(never)]
-    pub(super) fn feed_any(self, bytes: &[u8]) -> Result<(), Broken> {
+    fn feed_any(self, bytes: &[u8]) -> Result<(), Broken> {
         // SAFETY: a live reader without an error has a buffer.
         unsafe {
             let r = self.0;
@@ -50,7 +50,7 @@ impl Reader {
     }
 
     #[inline]
-    pub(super) fn feed_buffer(self, bytes: &[u8]) -> Result<(), Broken> {
+    fn feed_buffer(self, bytes: &[u8]) -> Result<(), Broken> {
         // SAFETY: a live reader without an error has a buffer.
         unsafe {
             let r = self.0;
@@ -70,7 +70,7 @@ impl Reader {
 
     /// As `feed`, while a bulk string is received in place.
     #[inline(never)]
-    pub(super) fn feed_bulk(self, bytes: &[u8]) -> Result<(), Broken> {
+    fn feed_bulk(self, bytes: &[u8]) -> Result<(), Broken> {
         let mut rest = bytes;
         while let Some((room, cap)) = self.bulk_room() {
             let n = cap.min(rest.len());
@@ -130,7 +130,7 @@ impl Reader {
     /// Room for `want` bytes at the end of the buffer, in a buffer that is dropped
     /// first when it is idle and big, or moved to its start when that is cheap.
     #[inline(never)]
-    pub(super) fn reserve(self, want: usize) -> Result<(*mut u8, usize), Broken> {
+    fn reserve(self, want: usize) -> Result<(*mut u8, usize), Broken> {
         // SAFETY: a live reader without an error has a buffer.
         unsafe {
             let r = self.0;
@@ -144,7 +144,8 @@ impl Reader {
                 (*r).buf = buf.as_ptr();
                 (*r).pos = 0;
             }
-            // One more: a constructor may look at the line end and two bytes past it.
+            // One more: constructors that move the text of a verbatim string over its type read
+            // four bytes past it.
             let want = want.saturating_add(1);
             if buf.avail() < want && (*r).pos >= TRIM_FROM && (*r).pos >= (*r).len - (*r).pos {
                 self.trim(buf);
@@ -159,7 +160,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn commit(self, n: usize) {
+    fn commit(self, n: usize) {
         if let Some(buf) = self.buf() {
             buf.set_len(buf.len() + n);
             // SAFETY: a live reader.
@@ -168,7 +169,7 @@ impl Reader {
     }
 
     /// Drops the consumed prefix.
-    pub(super) fn trim(self, buf: Sds) {
+    fn trim(self, buf: Sds) {
         // SAFETY: a live reader.
         unsafe {
             buf.drop_front((*self.0).pos);
@@ -199,7 +200,7 @@ impl Reader {
 
     /// Drops all consumed bytes.
     #[inline(never)]
-    pub(super) fn drop_front(self, buf: Sds) {
+    fn drop_front(self, buf: Sds) {
         // SAFETY: a live reader.
         unsafe {
             if (*self.0).len > (*self.0).pos {
@@ -217,7 +218,7 @@ impl Reader {
 
     /// Gives an empty buffer's memory back, unless much is being read.
     #[cold]
-    pub(super) fn renew(self, buf: Sds) {
+    fn renew(self, buf: Sds) {
         buf.set_len(0);
         // SAFETY: a live reader is a Whole.
         unsafe {
@@ -293,7 +294,7 @@ impl Reader {
 
     /// Room for more of the bulk string that is received in place; `None` when there
     /// is no such string, when it is all there, or when memory ran out.
-    pub(super) fn bulk_room(self) -> Option<(*mut u8, usize)> {
+    fn bulk_room(self) -> Option<(*mut u8, usize)> {
         // SAFETY: a live reader is a Whole; the block is the bulk's own.
         unsafe {
             let bulk = &mut (*self.whole()).bulk;
@@ -314,7 +315,7 @@ impl Reader {
     }
 
     /// An error when the bulk string's block could not grow.
-    pub(super) fn check_bulk(self) -> Result<(), Broken> {
+    fn check_bulk(self) -> Result<(), Broken> {
         // SAFETY: a live reader is a Whole.
         let bulk = unsafe { &(*self.whole()).bulk };
         if !bulk.text.is_null() && bulk.have < bulk.want {

@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use memchr::{memchr, memchr2};
 
-use super::{Fault, Item, Reader, protocol};
+use super::{Fault, Reader, protocol};
 use crate::abi::*;
 use crate::alloc::OutOfMemory;
 use crate::resp::double::{self, parse_double};
@@ -14,6 +14,40 @@ use crate::resp::{Int, int_line, is_aggregate};
 const BIG_BULK: usize = 64 * 1024;
 /// once so much of them has arrived.
 const BIG_BULK_START: usize = 8 * 1024;
+
+/// What an item turned out to be. Places count from behind the type byte, sizes are those
+/// of the whole item.
+pub(super) enum Item {
+    Incomplete,
+    /// A string of `len` bytes, to be received in its place: so far there is this payload.
+    Big {
+        payload: usize,
+        len: usize,
+    },
+    Text {
+        at: usize,
+        len: usize,
+        size: usize,
+    },
+    Integer {
+        value: i64,
+        size: usize,
+    },
+    Double {
+        value: f64,
+        len: usize,
+    },
+    Bool {
+        value: bool,
+    },
+    Nil {
+        size: usize,
+    },
+    Elements {
+        count: u32,
+        size: usize,
+    },
+}
 
 impl Reader {
     /// Takes apart the item at `pos`, which is of this type.
@@ -40,7 +74,7 @@ impl Reader {
     ///
     /// # Safety
     /// `body` is what follows the current item's type byte.
-    pub(super) unsafe fn line(self, body: &[u8]) -> Option<usize> {
+    unsafe fn line(self, body: &[u8]) -> Option<usize> {
         // SAFETY: a live reader is a Whole.
         let scanned = unsafe { &mut (*self.whole()).scanned };
         let mut from = *scanned;
@@ -63,7 +97,7 @@ impl Reader {
     /// # Safety
     /// As for `line`.
     #[cold]
-    pub(super) unsafe fn bad_line(self, body: &[u8], message: &'static str) -> Result<Item, Fault> {
+    unsafe fn bad_line(self, body: &[u8], message: &'static str) -> Result<Item, Fault> {
         // SAFETY: the caller's promise.
         match unsafe { self.line(body) } {
             Some(_) => Err(protocol(message)),
@@ -75,7 +109,7 @@ impl Reader {
     ///
     /// # Safety
     /// As for `line`.
-    pub(super) unsafe fn parse_simple(self, body: &[u8]) -> Result<Item, Fault> {
+    unsafe fn parse_simple(self, body: &[u8]) -> Result<Item, Fault> {
         const STRAY: &str = "Bad simple string value";
         // SAFETY: a live reader is a Whole; the rest is the caller's promise.
         unsafe {
@@ -108,7 +142,7 @@ impl Reader {
     ///
     /// # Safety
     /// As for `line`.
-    pub(super) unsafe fn parse_scalar(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
+    unsafe fn parse_scalar(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
         // SAFETY: the caller's promise.
         let Some(len) = (unsafe { self.line(body) }) else { return Ok(Item::Incomplete) };
         let line = body.get(..len).unwrap_or_default();
@@ -141,7 +175,7 @@ impl Reader {
     ///
     /// # Safety
     /// As for `line`.
-    pub(super) unsafe fn parse_bulk(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
+    unsafe fn parse_bulk(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
         const RANGE: &str = "Bulk string length out of range";
         let (len, cr) = match int_line(body) {
             Int::Value(len, cr) => (len, cr),
@@ -180,7 +214,7 @@ impl Reader {
     ///
     /// # Safety
     /// As for `line`.
-    pub(super) unsafe fn parse_aggregate(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
+    unsafe fn parse_aggregate(self, kind: c_int, body: &[u8]) -> Result<Item, Fault> {
         const RANGE: &str = "Multi-bulk length out of range";
         // SAFETY: a live reader; the rest is the caller's promise.
         unsafe {

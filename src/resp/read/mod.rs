@@ -81,40 +81,6 @@ pub(crate) struct Io {
     pub(crate) sent: Sent,
 }
 
-/// What an item turned out to be. Places count from behind the type byte, sizes are those
-/// of the whole item.
-enum Item {
-    Incomplete,
-    /// A string of `len` bytes, to be received in its place: so far there is this payload.
-    Big {
-        payload: usize,
-        len: usize,
-    },
-    Text {
-        at: usize,
-        len: usize,
-        size: usize,
-    },
-    Integer {
-        value: i64,
-        size: usize,
-    },
-    Double {
-        value: f64,
-        len: usize,
-    },
-    Bool {
-        value: bool,
-    },
-    Nil {
-        size: usize,
-    },
-    Elements {
-        count: u32,
-        size: usize,
-    },
-}
-
 /// Why a reply cannot be read.
 pub(crate) struct Fault {
     kind: c_int,
@@ -392,20 +358,6 @@ impl Reader {
             short
         }
     }
-}
-
-/// Makes the object of the current task with the program's constructors.
-struct Custom {
-    reader: Reader,
-    task: *mut redisReadTask,
-}
-
-/// How many elements so many unread bytes can hold: one takes four bytes or so at least.
-/// Dividing by the depth keeps the vectors of nested announcements together in proportion
-/// to the bytes.
-#[inline(always)]
-fn expected(unread: usize, depth: usize) -> usize {
-    unread.checked_div(4 * (depth + 1)).unwrap_or(0)
 }
 
 /// `Protocol error, got "X" as reply type byte`, X made printable.

@@ -3,7 +3,7 @@
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
-use super::{Custom, Reader, expected};
+use super::Reader;
 use crate::abi::*;
 use crate::resp::leaf::Make;
 use crate::resp::{double, reply};
@@ -31,7 +31,7 @@ impl Reader {
     }
 
     /// The program's constructors, read from the reader at each use.
-    pub(super) unsafe fn functions<'a>(self) -> Option<&'a redisReplyObjectFunctions> {
+    unsafe fn functions<'a>(self) -> Option<&'a redisReplyObjectFunctions> {
         // SAFETY: a live reader; the reference is used before the next user code runs.
         unsafe { (*self.0).r#fn.as_ref() }
     }
@@ -133,6 +133,12 @@ impl Reader {
     }
 }
 
+/// Makes the object of the current task with the program's constructors.
+pub(super) struct Custom {
+    pub(super) reader: Reader,
+    pub(super) task: *mut redisReadTask,
+}
+
 impl Make for Custom {
     #[inline(always)]
     unsafe fn text(&self, kind: c_int, text: *const u8, len: usize) -> *mut c_void {
@@ -165,4 +171,12 @@ impl Make for Custom {
 /// Where there is no constructor, the number of the reply's type stands for the object.
 fn number(kind: c_int) -> *mut c_void {
     ptr::without_provenance_mut(kind as usize)
+}
+
+/// How many elements so many unread bytes can hold: one takes four bytes or so at least.
+/// Dividing by the depth keeps the vectors of nested announcements together in proportion
+/// to the bytes.
+#[inline(always)]
+pub(super) fn expected(unread: usize, depth: usize) -> usize {
+    unread.checked_div(4 * (depth + 1)).unwrap_or(0)
 }

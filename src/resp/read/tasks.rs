@@ -4,7 +4,9 @@ use core::ffi::{c_int, c_longlong, c_void};
 use core::mem::size_of;
 use core::ptr;
 
-use super::{Custom, Fault, Item, Message, Reader, TASK_STEP, expected, protocol};
+use super::item::Item;
+use super::object::{Custom, expected};
+use super::{Fault, Message, Reader, TASK_STEP, protocol};
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
 use crate::resp::leaf::{Native, head, whole_leaf};
