@@ -66,6 +66,18 @@ TEST(alloc, the_table_given_may_change_afterwards, "4") {
     CHECK_PTR(redisReaderCreate(), NULL);
 }
 
+TEST(alloc, a_member_that_is_null_leaves_the_function_that_was_there, "4") {
+    hiredisAllocFuncs table = {.mallocFn = no_malloc};
+    hiredisAllocFuncs before = hiredisSetAllocators(&table);
+    CHECK(before.mallocFn == malloc);
+    CHECK(hiredisAllocFns.mallocFn == no_malloc);
+    CHECK(hiredisAllocFns.callocFn == calloc && hiredisAllocFns.reallocFn == realloc);
+    CHECK(hiredisAllocFns.strdupFn == strdup && hiredisAllocFns.freeFn == free);
+    CHECK_PTR(redisReaderCreate(), NULL);
+    hiredisResetAllocators();
+    CHECK(hiredisAllocFns.mallocFn == malloc);
+}
+
 TEST(alloc, the_exported_table_is_what_the_library_reads, "4") {
     CHECK_UINT(sizeof(hiredisAllocFns), 40);
     hiredisAllocFns.mallocFn = no_malloc;

@@ -30,21 +30,32 @@ pub(crate) const LIBC: hiredisAllocFuncs = hiredisAllocFuncs {
     freeFn: Some(libc::free),
 };
 
-/// Puts `new` in place and gives the table that was there.
+/// Puts `new` in place and gives the table that was there. A function that `new` does not
+/// have stays as it is.
 ///
 /// # Safety
 /// No other thread uses the library during the call.
 #[inline(never)]
 pub(crate) unsafe fn replace(new: hiredisAllocFuncs) -> hiredisAllocFuncs {
     // SAFETY: the symbol is a writable object of this type; nobody races, says the caller.
-    unsafe { ptr::replace(&raw mut TABLE, new) }
+    unsafe {
+        let old = (&raw const TABLE).read();
+        (&raw mut TABLE).write(hiredisAllocFuncs {
+            mallocFn: new.mallocFn.or(old.mallocFn),
+            callocFn: new.callocFn.or(old.callocFn),
+            reallocFn: new.reallocFn.or(old.reallocFn),
+            strdupFn: new.strdupFn.or(old.strdupFn),
+            freeFn: new.freeFn.or(old.freeFn),
+        });
+        old
+    }
 }
 
 /// `size` bytes, uninitialised; NULL when there are none.
 #[inline(always)]
 pub(crate) fn malloc(size: usize) -> *mut c_void {
-    // SAFETY: the table is readable, and its functions have malloc's contract.
-    unsafe { (&raw const TABLE.mallocFn).read().map_or(ptr::null_mut(), |f| f(size)) }
+    // SAFETY: the table is readable, and all of it set (alloc.h); malloc's contract.
+    unsafe { (&raw const TABLE.mallocFn).read().unwrap_unchecked()(size) }
 }
 
 /// `count` zeroed items of `size` bytes; NULL when there are none or the product overflows.
@@ -53,8 +64,8 @@ pub(crate) fn calloc(count: usize, size: usize) -> *mut c_void {
     if count.checked_mul(size).is_none() {
         return ptr::null_mut();
     }
-    // SAFETY: the table is readable, and its functions have calloc's contract.
-    unsafe { (&raw const TABLE.callocFn).read().map_or(ptr::null_mut(), |f| f(count, size)) }
+    // SAFETY: as in `malloc`; calloc's contract.
+    unsafe { (&raw const TABLE.callocFn).read().unwrap_unchecked()(count, size) }
 }
 
 /// Resizes `block`; on failure NULL, and `block` is as it was.
@@ -63,8 +74,8 @@ pub(crate) fn calloc(count: usize, size: usize) -> *mut c_void {
 /// `block` is NULL or a live block of this allocator.
 #[inline(never)]
 pub(crate) unsafe fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
-    // SAFETY: the table is readable; the block is the caller's promise.
-    unsafe { (&raw const TABLE.reallocFn).read().map_or(ptr::null_mut(), |f| f(block, size)) }
+    // SAFETY: as in `malloc`; the block is the caller's promise.
+    unsafe { (&raw const TABLE.reallocFn).read().unwrap_unchecked()(block, size) }
 }
 
 /// A copy of a C string; NULL when there is no memory.
@@ -73,8 +84,8 @@ pub(crate) unsafe fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
 /// `s` points to a NUL-terminated string.
 #[inline(never)]
 pub(crate) unsafe fn strdup(s: *const c_char) -> *mut c_char {
-    // SAFETY: the table is readable; the string is the caller's promise.
-    unsafe { (&raw const TABLE.strdupFn).read().map_or(ptr::null_mut(), |f| f(s)) }
+    // SAFETY: as in `malloc`; the string is the caller's promise.
+    unsafe { (&raw const TABLE.strdupFn).read().unwrap_unchecked()(s) }
 }
 
 /// Gives `block` back; NULL is fine.
@@ -82,15 +93,20 @@ pub(crate) unsafe fn strdup(s: *const c_char) -> *mut c_char {
 /// # Safety
 /// `block` is NULL or a live block of this allocator that nobody uses afterwards.
 pub(crate) unsafe fn free(block: *mut c_void) {
-    if block.is_null() {
-        return;
+    if !block.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { free_any(block) }
     }
-    // SAFETY: the table is readable; the block is the caller's promise.
-    unsafe {
-        if let Some(f) = (&raw const TABLE.freeFn).read() {
-            f(block);
-        }
-    }
+}
+
+/// As `free`, for what is not NULL as a rule: the program's function takes that as nothing.
+///
+/// # Safety
+/// As for `free`.
+#[inline(always)]
+pub(crate) unsafe fn free_any(block: *mut c_void) {
+    // SAFETY: as in `malloc`; the block is the caller's promise.
+    unsafe { (&raw const TABLE.freeFn).read().unwrap_unchecked()(block) }
 }
 
 /// A block that holds `value`; the caller frees it.

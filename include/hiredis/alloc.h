@@ -36,8 +36,8 @@ typedef struct hiredisAllocFuncs {
     void (*freeFn)(void *ptr);
 } hiredisAllocFuncs;
 
-/* Puts the five functions of `ha`, all of them set, in place and returns the five
- * that were there. `ha` is copied; NULL changes nothing.
+/* Puts the five functions of `ha` in place and returns the five that were there. `ha` is
+ * copied. NULL changes nothing; a member that is NULL leaves the function that was there.
  *
  * Do it before anything else, or where blocks of both kinds can be freed by either.
  * No other thread may be in the library meanwhile. */
@@ -46,7 +46,8 @@ hiredisAllocFuncs hiredisSetAllocators(hiredisAllocFuncs *ha);
 /* Puts the C library's functions back. The same cautions apply. */
 void hiredisResetAllocators(void);
 
-/* The functions in use. Programs call them through hi_malloc and its relatives. */
+/* The functions in use. Programs call them through hi_malloc and its relatives. Who writes
+ * to this directly leaves no member NULL. */
 extern hiredisAllocFuncs hiredisAllocFns;
 
 /* ---- The same memory for programs -----------------------------------------------

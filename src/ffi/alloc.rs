@@ -16,13 +16,11 @@ pub static hiredisAllocFns: Table = Table(UnsafeCell::new(alloc::LIBC));
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hiredisSetAllocators(ha: *mut hiredisAllocFuncs) -> hiredisAllocFuncs {
-    // Unlike hiredis: NULL changes nothing and gives the present table.
+    const NONE: hiredisAllocFuncs =
+        hiredisAllocFuncs { mallocFn: None, callocFn: None, reallocFn: None, strdupFn: None, freeFn: None };
+    // Unlike hiredis: NULL changes nothing, nor does a member that is NULL.
     // SAFETY: the caller's promise, see alloc.h.
-    unsafe {
-        let old = alloc::replace(alloc::LIBC);
-        alloc::replace(if ha.is_null() { old } else { *ha });
-        old
-    }
+    unsafe { alloc::replace(if ha.is_null() { NONE } else { *ha }) }
 }
 
 #[unsafe(no_mangle)]
