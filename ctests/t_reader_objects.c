@@ -288,8 +288,43 @@ TEST(reader_objects, tasks_carry_the_privdata_of_their_start, "74 82") {
     CHECK_STR(calls, "A2:3@root,P1 I3:1@#1[0]/3,P1 A2:1@#1[1]/3,P1 I3:2@#3[0]/1,P2 I3:3@#1[2]/3,P1 ");
     CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
     CHECK_STR(calls + strlen(calls) - 18, "S5:'next'@root,P2 ");
+    /* Two bytes are a start as well. */
+    FEED(r, "+O");
+    CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
+    CHECK_INT(r->ridx, 0);
+    r->privdata = first;
+    FEED(r, "K\r\n");
+    CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
+    CHECK_STR(calls + strlen(calls) - 16, "S5:'OK'@root,P2 ");
     redisReaderFree(r);
 }
+
+#if HIREDIS_MAJOR >= 1
+/* Unlike hiredis, which makes nine with the reader. */
+TEST(reader_objects, tasks_are_made_when_they_are_needed, "74") {
+    redisReader *r = redisReaderCreate();
+    for (int i = 0; i < 2; i++) {
+        FEED(r, "*2\r\n*1\r\n+a\r\n%1\r\n:1\r\n:2\r\n");
+        freeReplyObject(read_reply(r));
+        CHECK_INT(r->tasks, 0);
+        CHECK_PTR(r->task, NULL);
+    }
+    void *reply;
+    FEED(r, "*2\r\n*1\r\n");
+    CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
+    CHECK_PTR(reply, NULL);
+    CHECK_INT(r->ridx, 2);
+    CHECK(r->tasks > 2);
+    CHECK_PTR(r->task[2]->parent, r->task[1]);
+    CHECK_INT(r->task[1]->type, REDIS_REPLY_ARRAY);
+    CHECK_INT(r->task[1]->elements, 1);
+    CHECK_INT(r->task[1]->idx, 0);
+    CHECK_PTR(r->task[0]->obj, r->reply);
+    FEED(r, "+a\r\n+b\r\n");
+    freeReplyObject(read_reply(r));
+    redisReaderFree(r);
+}
+#endif
 
 TEST(reader_objects, a_reply_nobody_wants_goes_to_free_object_once, "73") {
     redisReader *r = reader_with(&functions);

@@ -474,7 +474,7 @@ TEST(reader_stream, consumed_bytes_do_not_pile_up, "80") {
         freeReplyObject(read_reply(r));
         unread -= 13;
         CHECK_UINT(r->len - r->pos, unread);
-        CHECK(r->pos < 1024 || r->pos <= unread);
+        CHECK(r->pos < 1024 || unread > 1024);
         CHECK_MEM_N(r->buf + r->pos, unread, bytes, unread);
         CHECK_INT(r->buf[r->len], 0);
     }
@@ -556,17 +556,48 @@ TEST(reader_stream, with_maxbuf_zero_the_buffer_is_kept, "81 82") {
     alloc_count_begin();
     redisReader *r = reader_after(1000000);
     char *buf = r->buf;
-    size_t requests = alloc_total();
+    size_t requests = 0;
     r->fn = NULL;
     for (int i = 0; i < 100; i++) {
         void *reply;
         FEED(r, "+a\r\n");
         CHECK_PTR(r->buf, buf);
         CHECK_INT(redisReaderGetReply(r, &reply), REDIS_OK);
+        /* The first one may need memory for its task. */
+        if (i == 0) requests = alloc_total();
     }
     CHECK_UINT(alloc_total(), requests);
     redisReaderFree(r);
     alloc_count_end();
+}
+
+TEST(reader_stream, feeding_nothing_asks_for_no_memory, "80") {
+    alloc_count_begin();
+    redisReader *r = redisReaderCreate();
+    const char *bytes = test_printf("$200000\r\n%s", repeat("x", 40000, ""));
+    feed(r, bytes, strlen(bytes));
+    CHECK_PTR(read_reply(r), NULL);
+    alloc_fail_from(1);
+    for (size_t have = 40000; redisReaderFeed(r, "x", 1) == REDIS_OK && have < 200000; have++)
+        CHECK_INT(redisReaderFeed(r, "", 0), REDIS_OK);
+    alloc_fail_never();
+    redisReaderFree(r);
+    alloc_count_end();
+}
+
+TEST(reader_stream, a_buffer_is_kept_if_maxbuf_becomes_zero, "81") {
+    redisReader *r = redisReaderCreate();
+    const char *bytes = repeat("+0123456789\r\n", 5000, "");
+    feed(r, bytes, strlen(bytes));
+    char *buf = r->buf;
+    r->maxbuf = 0;
+    for (int i = 0; i < 5000; i++) freeReplyObject(read_reply(r));
+    CHECK_PTR(read_reply(r), NULL);
+    CHECK_PTR(r->buf, buf);
+    FEED(r, "+a\r\n");
+    CHECK_PTR(r->buf, buf);
+    freeReplyObject(read_reply(r));
+    redisReaderFree(r);
 }
 
 TEST(reader_stream, a_buffer_with_unread_bytes_is_kept, "81") {

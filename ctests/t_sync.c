@@ -287,6 +287,20 @@ TEST(sync, a_bad_format_is_an_error_and_sends_nothing, "123") {
     }
 }
 
+TEST(sync, a_bad_format_leaves_no_memory_behind, "123") {
+    int peer;
+    redisContext *c = pair_context(&peer);
+    size_t size = 1 << 20;
+    char *value = calloc(1, size);
+
+    CHECK_INT(redisAppendCommand(c, "SET k %b %q", value, size), REDIS_ERR);
+    CHECK_UINT(sdslen(c->obuf), 0);
+    CHECK(sdsalloc(c->obuf) < 4096);
+    free(value);
+    redisFree(c);
+    close(peer);
+}
+
 TEST(sync, what_was_appended_before_a_bad_format_is_kept, "123") {
     int peer;
     redisContext *c = pair_context(&peer);

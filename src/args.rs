@@ -1,8 +1,9 @@
 //! Arguments of a variadic C function, taken one by one.
 //!
 //! A format string says how many there are and of which types; whoever reads the
-//! format asks for them here. They can be walked again from the first, so that
-//! `sdscatfmt` measures in a first pass and writes without failing in a second.
+//! format asks for them here. Those of sds functions can be walked again from the
+//! first, so that `sdscatfmt` measures in a first pass and writes without failing in a
+//! second.
 
 use core::ffi::{CStr, c_char, c_double, c_int, c_long, c_longlong};
 
@@ -10,9 +11,6 @@ use bytes::buf::UninitSlice;
 
 /// The arguments. Whoever makes one vouches that they are what the format says.
 pub(crate) trait Args {
-    /// Goes back to the first argument.
-    fn rewind(&mut self);
-
     fn int(&mut self) -> c_int;
     fn long(&mut self) -> c_long;
     fn long_long(&mut self) -> c_longlong;
@@ -20,6 +18,12 @@ pub(crate) trait Args {
     fn size(&mut self) -> usize;
     /// Any `char *`, which may be NULL.
     fn pointer(&mut self) -> *const c_char;
+}
+
+/// Arguments that can be walked again.
+pub(crate) trait Rewind: Args {
+    /// Goes back to the first argument.
+    fn rewind(&mut self);
 }
 
 /// A number for one conversion of printf, with the type that it has in C.
@@ -82,11 +86,13 @@ pub(crate) mod tests {
         }
     }
 
-    impl Args for List<'_> {
+    impl Rewind for List<'_> {
         fn rewind(&mut self) {
             self.next = 0;
         }
+    }
 
+    impl Args for List<'_> {
         fn int(&mut self) -> c_int {
             let Arg::Number(Number::Int(v)) = self.take() else { panic!("not an int") };
             v

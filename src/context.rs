@@ -17,7 +17,7 @@ use crate::resp::format;
 use crate::resp::frame::{Event, kind_of};
 use crate::resp::read::Reader;
 use crate::resp::verb::Verb;
-use crate::resp::write::{Args, Invalid, Sink, Written, write_argv};
+use crate::resp::write::{Args, Invalid, write_argv};
 use crate::resp::{is_aggregate, reply};
 use crate::sds::Sds;
 use crate::sys::{self, Deadline, Ready};
@@ -121,7 +121,7 @@ fn create(size: usize) -> Result<Ctx, OutOfMemory> {
     let raw = alloc::calloc(1, size).cast::<redisContext>();
     // SAFETY: NULL or a new context, for which all zeroes are valid.
     let c = unsafe { Ctx::from_raw(raw) }.ok_or(OutOfMemory)?;
-    let parts = Sds::with_capacity(OBUF_FIRST).and_then(|obuf| match new_reader() {
+    let parts = Sds::with_short_capacity(OBUF_FIRST).and_then(|obuf| match new_reader() {
         Ok(reader) => Ok((obuf, reader)),
         Err(oom) => {
             obuf.free();
@@ -175,7 +175,7 @@ pub(crate) fn reconnect(c: Ctx) -> Result<(), Failed> {
         }
         // Unlike hiredis: a TLS table without its state would crash on the first byte.
         (*raw).funcs = &raw const net::FUNCTIONS;
-        let obuf = Sds::with_capacity(OBUF_FIRST).map_err(|oom| c.out_of_memory(oom))?;
+        let obuf = Sds::with_short_capacity(OBUF_FIRST).map_err(|oom| c.out_of_memory(oom))?;
         let reader = match new_reader() {
             Ok(reader) => reader,
             Err(oom) => {
@@ -309,6 +309,7 @@ impl Ctx {
     }
 
     /// The next reply that the reader has, pushes included; NULL when none is complete.
+    #[inline(always)]
     pub(crate) fn reply_from_reader(self) -> Result<*mut c_void, Failed> {
         let Some(reader) = self.reader() else { return Err(self.no_transport()) };
         reader.next().map_err(|broken| self.broken(reader, broken))
@@ -316,8 +317,29 @@ impl Ctx {
 
     /// The next reply that is not for the push callback; NULL when none is complete.
     fn reply_in_band(self) -> Result<*mut c_void, Failed> {
+        let reply = self.reply_from_reader()?;
+        let Some(reader) = self.reader() else { return Ok(reply) };
+        // SAFETY: nobody else holds a reference into the reader; a native one makes redisReply
+        // objects.
+        unsafe {
+            let io = reader.io();
+            if !reply.is_null()
+                && reader.is_native()
+                && io.confirmations == 0
+                && (*reply.cast::<redisReply>()).r#type != REDIS_REPLY_PUSH
+            {
+                io.unanswered = io.unanswered.saturating_sub(1);
+                return Ok(reply);
+            }
+        }
+        self.sort(reply)
+    }
+
+    /// As `reply_in_band`, with a reply that may be a push or a confirmation.
+    #[inline(never)]
+    fn sort(self, reply: *mut c_void) -> Result<*mut c_void, Failed> {
+        let mut reply = reply;
         loop {
-            let reply = self.reply_from_reader()?;
             let (Some(reader), false) = (self.reader(), reply.is_null()) else { return Ok(reply) };
             // SAFETY: a native reader makes redisReply objects; the callback owns the
             // push, and the context lives on, says hiredis.h.
@@ -334,6 +356,7 @@ impl Ctx {
                 let Some(push_cb) = (*self.as_ptr()).push_cb else { return Ok(reply) };
                 push_cb((*self.as_ptr()).privdata, reply);
             }
+            reply = self.reply_from_reader()?;
         }
     }
 
@@ -367,11 +390,18 @@ impl Ctx {
     }
 
     /// The next reply; a blocking context sends what is to be sent and waits for it.
+    #[inline(always)]
     pub(crate) fn get_reply(self) -> Result<*mut c_void, Failed> {
-        let reply = self.reply_in_band()?;
+        let idle = self.reader().is_some_and(Reader::is_idle);
+        let reply = if idle { ptr::null_mut() } else { self.reply_in_band()? };
         if !reply.is_null() || !self.has(REDIS_BLOCK) {
             return Ok(reply);
         }
+        self.wait_for_reply()
+    }
+
+    #[inline(never)]
+    fn wait_for_reply(self) -> Result<*mut c_void, Failed> {
         let deadline = self.reply_deadline();
         let mut waited = match self.flush(deadline) {
             Ok(waited) => waited,
@@ -447,31 +477,45 @@ impl Ctx {
         Ok(waited)
     }
 
-    /// Sends a command and, if the context blocks, waits for its reply; NULL otherwise.
-    fn command(
-        self,
-        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
-    ) -> Result<*mut c_void, Failed> {
-        let accept =
-            |written, bytes: &_| Ok((Args::new(bytes, written).map(|args| Verb::of(args.name())), written));
-        let (verb, written) = self.append_if(write, accept).map_err(|why| self.invalid_command(why))?;
-        if !self.has(REDIS_BLOCK) {
-            return Ok(ptr::null_mut());
+    /// Sends a command that was written at that end of the output and, if the context blocks,
+    /// waits for its reply; NULL otherwise.
+    #[inline(never)]
+    fn command(self, written: Result<usize, Invalid>, end: usize) -> Result<*mut c_void, Failed> {
+        let n = written.map_err(|why| self.invalid_command(why))?;
+        // SAFETY: so much was written there, and nothing happened since.
+        let command = unsafe { self.written(end, n) };
+        if !self.has(REDIS_BLOCK) || !Verb::is_surely_other(command) {
+            return self.special(command, end);
         }
-        if matches!(verb, Some(Verb::Subscribe(_) | Verb::Unsubscribe(_))) {
-            return self.subscription(written);
-        }
-        self.asked();
+        // SAFETY: as above.
+        unsafe { self.asked(n, end) };
         self.get_reply()
+    }
+
+    /// As `command`, where it may be more than request and reply.
+    #[cold]
+    fn special(self, command: &[u8], end: usize) -> Result<*mut c_void, Failed> {
+        let args = Args::new(command);
+        let names = args.as_ref().map_or(0, Args::count);
+        let verb = args.map(|args| Verb::of(args.name()));
+        let subscribes = matches!(verb, Some(Verb::Subscribe(_) | Verb::Unsubscribe(_)));
+        if self.has(REDIS_BLOCK) && !subscribes {
+            // SAFETY: as in `command`.
+            unsafe { self.asked(command.len(), end) };
+            return self.get_reply();
+        }
+        // SAFETY: as in `command`.
+        unsafe { self.commit(end, command.len()) };
+        if self.has(REDIS_BLOCK) { self.subscription(names) } else { Ok(ptr::null_mut()) }
     }
 
     /// Waits for the first reply to a SUBSCRIBE or its like, and expects its confirmations,
     /// unless that is an error and not of a command before.
     #[cold]
-    fn subscription(self, written: Written) -> Result<*mut c_void, Failed> {
+    fn subscription(self, names: usize) -> Result<*mut c_void, Failed> {
         let Some(reader) = self.reader() else { return Err(self.no_transport()) };
         // How many names an UNSUBSCRIBE without any has, only the server knows.
-        let names = if written.count > 1 { written.count - 1 } else { MANY };
+        let names = if names > 0 { names } else { MANY };
         // SAFETY: nobody else holds a reference into the reader; a native one makes
         // redisReply objects.
         unsafe {
@@ -502,7 +546,8 @@ impl Ctx {
         args: &mut impl args::Args,
     ) -> Result<*mut c_void, Failed> {
         // SAFETY: the caller's promise.
-        self.command(|sink| unsafe { format::write(format, args, sink) })
+        let (written, end) = self.write_out(|sink| unsafe { format::write(format, args, sink) });
+        self.command(written, end)
     }
 
     /// As `command`, from an argument vector.
@@ -516,7 +561,8 @@ impl Ctx {
         argvlen: *const usize,
     ) -> Result<*mut c_void, Failed> {
         // SAFETY: the caller's promise.
-        self.command(|sink| unsafe { write_argv(argc, argv, argvlen, sink) })
+        let (written, end) = self.write_out(|sink| unsafe { write_argv(argc, argv, argvlen, sink) });
+        self.command(written, end)
     }
 
     /// Frees a reply that nobody wants.

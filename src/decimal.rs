@@ -1,7 +1,9 @@
 //! Integers as decimal text, without memory and without failing.
 
+use core::ops::Range;
+
 /// Room for the sign and the digits of any 64-bit number.
-const LONGEST: usize = 20;
+pub(crate) const LONGEST: usize = 20;
 
 pub(crate) struct Decimal {
     text: [u8; LONGEST],
@@ -25,55 +27,67 @@ pub(crate) fn pair(n: usize) -> [u8; 2] {
     PAIRS.get(n).copied().unwrap_or_default()
 }
 
-/// Writes the last `digits` digits of a number, with zeros in front if it has less.
+/// Writes the digits of a number before `end`; gives where they begin.
 ///
 /// # Safety
-/// So many bytes at `at` may be written.
+/// The LONGEST bytes before `end` may be written.
 #[inline(always)]
-pub(crate) unsafe fn put(at: *mut u8, n: u64, digits: usize) {
-    let (mut n, mut left) = (n, digits);
+pub(crate) unsafe fn put_before(end: *mut u8, n: u64) -> *mut u8 {
+    let mut at = end;
     // SAFETY: the caller's promise.
     unsafe {
-        while left > 1 {
-            left -= 2;
-            at.add(left).cast::<[u8; 2]>().write_unaligned(pair((n % 100) as usize));
+        let mut n = match u32::try_from(n) {
+            Ok(n) => n,
+            Err(_) => {
+                let rest;
+                (at, rest) = put_high(at, n);
+                rest
+            }
+        };
+        while n >= 100 {
+            at = at.sub(2);
+            at.cast::<[u8; 2]>().write(pair((n % 100) as usize));
             n /= 100;
         }
-        if left == 1 {
-            at.write(b'0' + (n % 10) as u8);
+        if n >= 10 {
+            at = at.sub(2);
+            at.cast::<[u8; 2]>().write(pair(n as usize));
+        } else {
+            at = at.sub(1);
+            at.write(b'0' + n as u8);
         }
     }
+    at
 }
 
-/// How many digits a number has.
-#[inline]
-pub(crate) fn len(n: u64) -> usize {
-    match n {
-        0..=9 => 1,
-        10..=99 => 2,
-        100..=999 => 3,
-        1000..=9999 => 4,
-        10_000..=99_999 => 5,
-        _ => 1 + n.checked_ilog10().unwrap_or(0) as usize,
+/// As `put_before`, until the rest, which comes before, is small.
+///
+/// # Safety
+/// As for `put_before`.
+#[inline(never)]
+unsafe fn put_high(end: *mut u8, n: u64) -> (*mut u8, u32) {
+    let (mut at, mut n) = (end, n);
+    loop {
+        if let Ok(n) = u32::try_from(n) {
+            return (at, n);
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            at = at.sub(2);
+            at.cast::<[u8; 2]>().write(pair((n % 100) as usize));
+        }
+        n /= 100;
     }
 }
 
 impl Decimal {
     #[inline(never)]
-    pub(crate) fn unsigned(mut n: u64) -> Decimal {
-        let mut decimal = Decimal { text: [0; LONGEST], start: LONGEST };
-        while n >= 100 {
-            let [tens, ones] = pair((n % 100) as usize);
-            n /= 100;
-            decimal.prepend(ones);
-            decimal.prepend(tens);
-        }
-        let [tens, ones] = pair(n as usize);
-        decimal.prepend(ones);
-        if n >= 10 {
-            decimal.prepend(tens);
-        }
-        decimal
+    pub(crate) fn unsigned(n: u64) -> Decimal {
+        let mut text = [0; LONGEST];
+        let Range { start, end } = text.as_mut_ptr_range();
+        // SAFETY: LONGEST bytes.
+        let first = unsafe { put_before(end, n) };
+        Decimal { text, start: first.addr() - start.addr() }
     }
 
     #[inline]
@@ -109,7 +123,6 @@ mod tests {
         let powers = (0..20).flat_map(|e| [10u64.pow(e), 10u64.pow(e) - 1]);
         for n in steps.chain(powers).chain([0, u64::MAX]) {
             assert_eq!(Decimal::unsigned(n).as_bytes(), n.to_string().as_bytes());
-            assert_eq!(len(n), n.to_string().len());
             let n = n as i64;
             assert_eq!(Decimal::signed(n).as_bytes(), n.to_string().as_bytes());
             let n = n.wrapping_neg();

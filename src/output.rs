@@ -8,49 +8,100 @@ use crate::alloc::OutOfMemory;
 use crate::args;
 use crate::ctx::{Ctx, Failed};
 use crate::resp::format;
-use crate::resp::write::{Invalid, Owner, Sink, Written, write_argv, write_bytes};
+use crate::resp::write::{Invalid, Owner, Sink, write_argv, write_bytes};
 use crate::sds::Sds;
 use crate::transport::OBUF_FIRST;
 
 impl Ctx {
-    /// Appends a command, or other bytes, to what is to be sent. On failure nothing of
-    /// it is.
-    #[inline]
-    pub(crate) fn append(
+    /// Writes a command, or other bytes, at the end of what is to be sent, of which it is no
+    /// part until `commit`. Gives its length, and where that end is.
+    #[inline(always)]
+    pub(crate) fn write_out(
         self,
-        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
-    ) -> Result<Written, Invalid> {
-        self.append_if(write, |written, _| Ok(written))
-    }
-
-    /// As `append`, if `accept`, which sees what was written, agrees.
-    #[inline]
-    pub(crate) fn append_if<T>(
-        self,
-        write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
-        accept: impl FnOnce(Written, &[u8]) -> Result<T, Invalid>,
-    ) -> Result<T, Invalid> {
+        write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
+    ) -> (Result<usize, Invalid>, usize) {
         let obuf = match self.obuf() {
             Some(obuf) => obuf,
-            None => self.new_obuf()?,
+            None => match self.new_obuf() {
+                Ok(obuf) => obuf,
+                Err(oom) => return (Err(oom.into()), 0),
+            },
         };
-        let (len, room) = obuf.extent();
-        let mut owner = Output { c: self, obuf, len };
+        let (end, room) = obuf.extent();
+        let mut owner = self;
         // SAFETY: the room after the text, which is nobody else's until it is part of it.
-        let sink = unsafe { Sink::new(owner.tail(), room, &mut owner) };
-        let mut len = 0;
-        let accepted = write(sink).and_then(|written| {
-            len = written.len;
-            // SAFETY: so much is written there.
-            accept(written, unsafe { slice::from_raw_parts(owner.tail(), len) })
-        });
-        owner.commit(if accepted.is_ok() { len } else { 0 });
-        accepted
+        let written = unsafe {
+            let start = obuf.as_ptr().cast::<u8>().add(end);
+            write(&mut Sink::new(start, room, &mut owner))
+        };
+        (written, end)
+    }
+
+    /// `n` bytes that were written at that end.
+    ///
+    /// # Safety
+    /// They were, and nothing happened to the output since.
+    #[inline(always)]
+    pub(crate) unsafe fn written<'a>(self, end: usize, n: usize) -> &'a [u8] {
+        // SAFETY: the caller's promise: it was written to a buffer.
+        unsafe { slice::from_raw_parts(self.obuf().unwrap_unchecked().as_ptr().cast::<u8>().add(end), n) }
+    }
+
+    /// Makes them part of the output.
+    ///
+    /// # Safety
+    /// As for `written`.
+    #[inline(always)]
+    pub(crate) unsafe fn commit(self, end: usize, n: usize) {
+        if let Some(reader) = self.reader() {
+            // SAFETY: nobody else holds a reference into the reader.
+            if let Some(sent) = unsafe { reader.io().sent.as_mut() } {
+                sent.grown(end, end + n);
+            }
+        }
+        // SAFETY: as in `written`.
+        unsafe { self.obuf().unwrap_unchecked() }.set_len(end + n);
+    }
+
+    /// Forgets what was written: the text ends where it did, and has no more room than before
+    /// if there is none.
+    #[cold]
+    pub(crate) fn take_back(self) {
+        match self.obuf() {
+            Some(obuf) if obuf.len() == 0 => self.empty_obuf(obuf),
+            Some(obuf) => obuf.set_len(obuf.len()),
+            None => {}
+        }
+    }
+
+    /// Appends a command, or other bytes, to what is to be sent. On failure nothing of
+    /// it is, and the error is set.
+    fn append(self, write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>) -> Result<(), Failed> {
+        let (written, end) = self.write_out(write);
+        let n = written.map_err(|why| self.invalid_command(why))?;
+        // SAFETY: so much was written there, and nothing happened since.
+        unsafe { self.asked(n, end) };
+        Ok(())
+    }
+
+    /// Counts a command of `n` bytes that was written at that end, as part of the output.
+    ///
+    /// # Safety
+    /// As for `written`.
+    #[inline(never)]
+    pub(crate) unsafe fn asked(self, n: usize, end: usize) {
+        // SAFETY: the caller's promise; nobody else holds a reference into the reader.
+        unsafe {
+            if let Some(reader) = self.reader() {
+                reader.io().unanswered += 1;
+            }
+            self.commit(end, n);
+        }
     }
 
     #[cold]
     fn new_obuf(self) -> Result<Sds, OutOfMemory> {
-        let obuf = Sds::with_capacity(OBUF_FIRST)?;
+        let obuf = Sds::with_short_capacity(OBUF_FIRST)?;
         // SAFETY: a live context without a buffer.
         unsafe { (*self.as_ptr()).obuf = obuf.as_ptr() };
         Ok(obuf)
@@ -58,10 +109,7 @@ impl Ctx {
 
     /// Appends what the program encoded itself.
     pub(crate) fn append_bytes(self, bytes: &[u8]) -> Result<(), Failed> {
-        let write = |sink: Sink<'_>| write_bytes(bytes, 0, sink);
-        self.append(write).map_err(|why| self.invalid_command(why))?;
-        self.asked();
-        Ok(())
+        self.append(|sink| write_bytes(bytes, sink))
     }
 
     /// Appends a command from a format.
@@ -74,10 +122,7 @@ impl Ctx {
         args: &mut impl args::Args,
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
-        let written = self.append(|sink| unsafe { format::write(format, args, sink) });
-        written.map_err(|why| self.invalid_command(why))?;
-        self.asked();
-        Ok(())
+        self.append(|sink| unsafe { format::write(format, args, sink) })
     }
 
     /// Appends a command from an argument vector.
@@ -91,22 +136,13 @@ impl Ctx {
         argvlen: *const usize,
     ) -> Result<(), Failed> {
         // SAFETY: the caller's promise.
-        let written = self.append(|sink| unsafe { write_argv(argc, argv, argvlen, sink) });
-        written.map_err(|why| self.invalid_command(why))?;
-        self.asked();
-        Ok(())
-    }
-
-    /// Counts a command that was appended.
-    pub(crate) fn asked(self) {
-        if let Some(reader) = self.reader() {
-            // SAFETY: nobody else holds a reference into the reader.
-            unsafe { reader.io().unanswered += 1 };
-        }
+        self.append(|sink| unsafe { write_argv(argc, argv, argvlen, sink) })
     }
 
     /// Sets the error for a command that could not be made.
+    #[cold]
     pub(crate) fn invalid_command(self, why: Invalid) -> Failed {
+        self.take_back();
         match why {
             Invalid::Memory | Invalid::Size => self.out_of_memory(OutOfMemory),
             Invalid::Format => self.fail(REDIS_ERR_OTHER, "Invalid format string"),
@@ -116,46 +152,26 @@ impl Ctx {
     }
 }
 
-/// The end of an `obuf` while something is written there.
-struct Output {
-    c: Ctx,
-    obuf: Sds,
-    /// The length without what is being written.
-    len: usize,
-}
-
-impl Output {
-    fn tail(&self) -> *mut u8 {
-        // SAFETY: the room follows the text.
-        unsafe { self.obuf.as_ptr().cast::<u8>().add(self.len) }
-    }
-
-    /// Makes `n` bytes more part of the text; with 0 it is as it was, up to its NUL.
-    #[inline]
-    fn commit(&self, n: usize) {
-        self.obuf.set_len(self.len + n);
-        let Some(reader) = self.c.reader() else { return };
-        // SAFETY: nobody else holds a reference into the reader.
-        let sent = unsafe { &mut reader.io().sent };
-        if sent.bytes > 0 {
-            sent.grown(self.len, self.len + n);
-        }
-    }
-}
-
-impl Owner for Output {
+impl Owner for Ctx {
     fn grow(&mut self, len: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
-        let old = self.obuf;
+        let Some(old) = self.obuf() else { return Err(OutOfMemory) };
+        let text = old.len();
         // What is written so far moves along only as part of the text.
-        old.set_len(self.len + len);
-        self.obuf = old.reserve(need - len)?;
+        old.set_len(text + len);
+        let grown = old.reserve(need - len);
+        let obuf = grown.unwrap_or(old);
+        obuf.count(text);
+        grown?;
         // SAFETY: a live context; nobody holds a reference into the reader.
         unsafe {
-            (*self.c.as_ptr()).obuf = self.obuf.as_ptr();
-            if let Some(reader) = self.c.reader() {
-                reader.io().sent.moved(old.as_ptr(), self.obuf.as_ptr());
+            (*self.as_ptr()).obuf = obuf.as_ptr();
+            if let Some(reader) = self.reader() {
+                if let Some(sent) = reader.io().sent.as_mut() {
+                    sent.moved(old.as_ptr(), obuf.as_ptr());
+                }
             }
+            let (_, room) = obuf.extent();
+            Ok((obuf.tail(), room))
         }
-        Ok((self.tail(), len + self.obuf.avail()))
     }
 }

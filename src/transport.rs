@@ -7,6 +7,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 
 use crate::abi::*;
+use crate::alloc::{self, OutOfMemory};
 use crate::ctx::{Ctx, Failed};
 use crate::net;
 use crate::resp::read::{Broken, Reader};
@@ -18,7 +19,7 @@ const READ_SIZE: usize = REDIS_READER_MAX_BUF;
 /// And at most, while reads keep coming back full.
 const READ_SIZE_MAX: usize = 1024 * 1024;
 /// Room that an `obuf` begins with, in a small block.
-pub(crate) const OBUF_FIRST: usize = 52;
+pub(crate) const OBUF_FIRST: u8 = 52;
 /// Room that an empty `obuf` may keep.
 const OBUF_KEPT: usize = 1024;
 
@@ -46,7 +47,7 @@ impl Ctx {
         self.check()?;
         let Some(reader) = self.reader() else { return Err(self.no_transport()) };
         // SAFETY: nobody else holds a reference into the reader.
-        let size = unsafe { reader.io().read_size }.max(READ_SIZE);
+        let size = (unsafe { reader.io().read_size } as usize).max(READ_SIZE);
         if size > READ_SIZE || reader.bulk_needs() >= READ_SIZE {
             return self.read_in_place(reader, size);
         }
@@ -77,19 +78,23 @@ impl Ctx {
         let io = unsafe { reader.io() };
         let small = n <= READ_SIZE / 2;
         if n == cap {
-            io.read_size = cap.saturating_mul(4).min(READ_SIZE_MAX);
+            io.read_size = cap.saturating_mul(4).min(READ_SIZE_MAX) as u32;
         } else if small && io.read_little {
-            io.read_size = READ_SIZE;
+            io.read_size = READ_SIZE as u32;
         }
         io.read_little = small;
         io.read_full = n == cap;
     }
 
     /// One call of `funcs->read`.
+    #[inline]
     fn receive(self, buf: *mut c_char, cap: usize) -> Result<usize, Failed> {
         // SAFETY: the contract of redisContextFuncs, see hiredis.h; `cap` bytes at
         // `buf` are writable.
         unsafe {
+            if self.is_plain() {
+                return net::read(self, buf, cap);
+            }
             let Some(read) = self.funcs().as_ref().and_then(|f| f.read) else {
                 return Err(self.no_transport());
             };
@@ -148,10 +153,15 @@ impl Ctx {
     }
 
     /// Clears the buffer, and gives its memory back if that is much.
+    #[inline]
+    pub(crate) fn empty_obuf(self, obuf: Sds) {
+        if obuf.is_short() { obuf.set_short_len(0) } else { self.empty_long_obuf(obuf) }
+    }
+
     #[inline(never)]
-    fn empty_obuf(self, obuf: Sds) {
+    fn empty_long_obuf(self, obuf: Sds) {
         if obuf.capacity() > OBUF_KEPT
-            && let Ok(fresh) = Sds::with_capacity(OBUF_FIRST)
+            && let Ok(fresh) = Sds::with_short_capacity(OBUF_FIRST)
         {
             obuf.free();
             // SAFETY: a live context.
@@ -174,11 +184,24 @@ impl Ctx {
     }
 
     /// How much of `obuf` is sent already; nobody remembers it afterwards.
+    #[inline]
     fn take_sent(self) -> usize {
-        let (Some(reader), Some(obuf)) = (self.reader(), self.obuf()) else { return 0 };
+        let Some(reader) = self.reader() else { return 0 };
+        // SAFETY: nobody else holds a reference into the reader.
+        if unsafe { reader.io().sent.is_null() } { 0 } else { self.take_some_sent(reader) }
+    }
+
+    #[inline(never)]
+    fn take_some_sent(self, reader: Reader) -> usize {
+        let Some(obuf) = self.obuf() else { return 0 };
         // SAFETY: nobody else holds a reference into the reader; the buffer does not change
         // meanwhile.
-        unsafe { core::mem::take(&mut reader.io().sent).of(obuf.as_ptr(), obuf.bytes()) }
+        unsafe {
+            let sent = ptr::replace(&raw mut reader.io().sent, ptr::null_mut());
+            let bytes = (*sent).of(obuf.as_ptr(), obuf.bytes());
+            alloc::free(sent.cast());
+            bytes
+        }
     }
 
     /// As `buffer_write` for the default transport, but a part that was sent stays in
@@ -214,7 +237,12 @@ impl Ctx {
         } else {
             // SAFETY: nobody else holds a reference into the reader; the buffer does not
             // change meanwhile.
-            unsafe { reader.io().sent = Sent::new(obuf.as_ptr(), obuf.bytes(), sent) };
+            unsafe {
+                match alloc::new(Sent::new(obuf.as_ptr(), obuf.bytes(), sent)) {
+                    Ok(noted) => reader.io().sent = noted.as_ptr(),
+                    Err(OutOfMemory) => obuf.drop_front(sent),
+                }
+            }
         }
         Ok(false)
     }

@@ -112,7 +112,8 @@ typedef void redisConnectCallbackNC(struct redisAsyncContext *ac, int status);
 typedef void redisTimerCallback(void *timer, void *privdata);
 
 /* One command that waits for its reply. Programs may walk a list of these and change `fn`
- * (NULL: the reply is dropped) and `privdata`; both are read when the reply is there. */
+ * (NULL: the reply is dropped) and `privdata`; both are read when the reply is there. None
+ * may be taken out or put in: they are no blocks of their own. */
 typedef struct redisCallback {
     struct redisCallback *next; /* the command after it; NULL at the end */
     redisCallbackFn *fn;

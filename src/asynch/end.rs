@@ -4,6 +4,7 @@ use core::ptr;
 
 use super::handle::Ac;
 use super::private::Private;
+use super::pubsub::Pubsub;
 use super::queue::{Callback, Queue};
 use crate::abi::*;
 use crate::sys;
@@ -24,7 +25,7 @@ impl Ac {
 
     /// The server owes an answer, or there is something to send to it.
     pub(super) fn is_pending(self) -> bool {
-        self.owes_replies() || self.pubsub().confirmations() > 0 || self.ctx().has_output()
+        self.owes_replies() || self.confirmations() > 0 || self.ctx().has_output()
     }
 
     /// A regular command waits for its reply.
@@ -74,10 +75,12 @@ fn end(ac: Ac) {
     }
     fail_queue(ac, ac.replies());
     fail_queue(ac, ac.sub_replies());
-    while let Some(callback) = ac.pubsub().take_any() {
+    while let Some(callback) = ac.pubsub().and_then(Pubsub::take_any) {
         fail(ac, callback);
     }
-    ac.pubsub().forget_owed();
+    if let Some(pubsub) = ac.pubsub() {
+        pubsub.forget_owed();
+    }
     ac.cleanup();
     if ac.has(REDIS_CONNECTED) {
         let lost = ac.ctx().err() != 0 && !ac.has(REDIS_FREEING);
@@ -87,7 +90,7 @@ fn end(ac: Ac) {
 
 #[inline(never)]
 pub(super) fn fail_queue(ac: Ac, queue: Queue) {
-    while let Some((callback, _)) = queue.shift(&mut ac.private().spare) {
+    while let Some((callback, _)) = queue.shift(&mut ac.private().pool) {
         fail(ac, callback);
     }
 }

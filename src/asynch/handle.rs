@@ -66,6 +66,7 @@ impl Ac {
 
     /// Asks the event loop to tell when the connection can be written. False if there
     /// is no event loop yet.
+    #[inline(always)]
     pub(crate) fn add_write(self) -> bool {
         // SAFETY: a live context; the hook is called with its own data.
         unsafe {

@@ -27,6 +27,7 @@ mod table;
 mod timer;
 
 use core::ffi::c_int;
+use core::mem;
 use core::mem::size_of;
 
 use self::end::{Life, fail_queue, free, is_dead};
@@ -41,7 +42,7 @@ use crate::context;
 use crate::net::option;
 use crate::net::{self, connect, connect::Progress};
 use crate::resp::verb::{Kind, Verb};
-use crate::resp::write::{Args, Invalid, Sink, Written};
+use crate::resp::write::{Args, Invalid, Sink};
 use crate::sys::{self, Stamp};
 
 pub(crate) use self::end::disconnect;
@@ -94,35 +95,86 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
 // Commands
 
 /// Sends a command that `write` writes, and calls `callback` with its reply.
-#[inline]
+#[inline(always)]
 pub(crate) fn submit(
     ac: Ac,
     callback: Callback,
-    write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
+    write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
 ) -> Result<(), Refused> {
     if ac.is_closing() || ac.ctx().err() != 0 {
         return Err(Refused);
     }
-    let accept = |written, bytes: &_| {
-        let args = Args::new(bytes, written).ok_or(Invalid::Refused)?;
-        if !Verb::is_other(args.name()) {
-            return register(ac, callback, args);
+    let (written, end) = ac.ctx().write_out(write);
+    send(ac, callback, written, end)
+}
+
+/// Sends what was written at that end of the output as a command.
+#[inline(never)]
+fn send(ac: Ac, callback: Callback, written: Result<usize, Invalid>, end: usize) -> Result<(), Refused> {
+    // SAFETY: so much was written there, and nothing happened since: who gets the reply does
+    // not change the output.
+    unsafe {
+        let Ok(n) = written else { return send_special(ac, callback, written, end) };
+        if !Verb::is_surely_other(ac.ctx().written(end, n)) || !queue_plain(ac, callback) {
+            return send_special(ac, callback, written, end);
         }
-        regular(ac, callback, Tag::Plain, None)?;
-        ac.private().muting.sent(None);
-        Ok(())
-    };
-    match ac.ctx().append_if(write, accept) {
-        Ok(()) => {}
-        Err(Invalid::Memory) => return Err(out_of_memory(ac, OutOfMemory)),
-        Err(_) => return Err(Refused),
+        ac.ctx().commit(end, n);
     }
-    want_write(ac);
+    ask_to_write(ac);
     Ok(())
 }
 
+/// As `send`, whatever it is.
+#[inline(never)]
+fn send_special(
+    ac: Ac,
+    callback: Callback,
+    written: Result<usize, Invalid>,
+    end: usize,
+) -> Result<(), Refused> {
+    // SAFETY: as in `send`.
+    let sent = unsafe {
+        written.and_then(|n| {
+            register(ac, callback, ac.ctx().written(end, n))?;
+            ac.ctx().commit(end, n);
+            Ok(())
+        })
+    };
+    match sent {
+        Ok(()) => ask_to_write(ac),
+        Err(why) => return Err(refuse(ac, why)),
+    }
+    Ok(())
+}
+
+#[cold]
+#[inline(never)]
+fn refuse(ac: Ac, why: Invalid) -> Refused {
+    ac.ctx().take_back();
+    if why == Invalid::Memory {
+        ac.ctx().out_of_memory(OutOfMemory);
+        ac.mirror_error();
+    }
+    Refused
+}
+
+/// Queues the callback of a command with one reply, as `regular` does, if nothing is special
+/// about the connection and no memory has to be asked for.
+#[inline(always)]
+fn queue_plain(ac: Ac, callback: Callback) -> bool {
+    let private = ac.private();
+    if ac.has(REDIS_SUBSCRIBED) || private.muting.mutes(None) || timer::is_limited(ac) {
+        return false;
+    }
+    let Some(node) = Node::at_hand(&mut private.pool, callback) else { return false };
+    ac.replies().push(node);
+    true
+}
+
 /// Notes who gets the answer to a command. On failure nothing has changed but the error.
-fn register(ac: Ac, callback: Callback, args: Args<'_>) -> Result<(), Invalid> {
+#[inline(never)]
+fn register(ac: Ac, callback: Callback, command: &[u8]) -> Result<(), Invalid> {
+    let args = Args::new(command).ok_or(Invalid::Refused)?;
     let mut mode = None;
     match Verb::of(args.name()) {
         Verb::Other => regular(ac, callback, Tag::Plain, None),
@@ -148,13 +200,6 @@ fn register(ac: Ac, callback: Callback, args: Args<'_>) -> Result<(), Invalid> {
     Ok(())
 }
 
-#[inline(never)]
-fn out_of_memory(ac: Ac, oom: OutOfMemory) -> Refused {
-    ac.ctx().out_of_memory(oom);
-    ac.mirror_error();
-    Refused
-}
-
 /// Queues the callback of a command with one reply, or with none if replies are off.
 #[inline(never)]
 fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(), OutOfMemory> {
@@ -164,10 +209,10 @@ fn regular(ac: Ac, callback: Callback, tag: Tag, mode: Option<Mode>) -> Result<(
         Tag::Monitor if !muted && muting.monitor_again() => Tag::MonitorAgain,
         _ => tag,
     };
-    let node = Node::new(&mut ac.private().spare, callback, tag, muted, timer::sent_now(ac))?;
+    let node = Node::new(&mut ac.private().pool, callback, tag, muted, timer::sent_now(ac))?;
     if ac.has(REDIS_SUBSCRIBED) {
-        if let Err(oom) = ac.pubsub().regular_sent() {
-            node.free();
+        if let Err(oom) = ac.pubsub().map_or(Ok(()), |pubsub| pubsub.regular_sent()) {
+            node.free(&mut ac.private().pool);
             return Err(oom);
         }
         ac.sub_replies().push(node);
@@ -198,7 +243,7 @@ fn special_sent(ac: Ac, tag: Tag, muted: bool) {
 #[inline(never)]
 fn subscribe(ac: Ac, kind: Kind, names: Args<'_>, callback: Callback) -> Result<(), OutOfMemory> {
     let silent = ac.private().muting.mutes(None);
-    ac.pubsub().subscribe(kind, names, callback, silent, || regular_count(ac))?;
+    ac.open_pubsub()?.subscribe(kind, names, callback, silent, || regular_count(ac))?;
     ac.set(REDIS_SUBSCRIBED);
     Ok(())
 }
@@ -206,7 +251,7 @@ fn subscribe(ac: Ac, kind: Kind, names: Args<'_>, callback: Callback) -> Result<
 #[inline(never)]
 fn unsubscribe(ac: Ac, kind: Kind, names: Args<'_>) -> Result<(), OutOfMemory> {
     let silent = ac.private().muting.mutes(None);
-    ac.pubsub().unsubscribe(kind, names, silent, || regular_count(ac))?;
+    ac.open_pubsub()?.unsubscribe(kind, names, silent, || regular_count(ac))?;
     show_unsubscriptions(ac);
     Ok(())
 }
@@ -219,13 +264,13 @@ fn regular_count(ac: Ac) -> usize {
 
 /// Establishes the connection, if it is not yet; false when there is nothing to read
 /// or write for now or ever.
+#[inline]
 fn is_up(ac: Ac) -> bool {
-    if ac.has(REDIS_IN_CALLBACK) || is_dead(ac) {
-        return false;
-    }
-    if ac.has(REDIS_CONNECTED) {
-        return true;
-    }
+    !ac.has(REDIS_IN_CALLBACK) && !is_dead(ac) && (ac.has(REDIS_CONNECTED) || comes_up(ac))
+}
+
+#[inline(never)]
+fn comes_up(ac: Ac) -> bool {
     match connect::progress(ac.ctx()) {
         Ok(Progress::Up) => established(ac) == Life::Goes,
         Ok(Progress::UnderWay) => false,
@@ -252,18 +297,24 @@ fn want_read(ac: Ac) {
 }
 
 /// Asks the event loop to tell when the connection can be written.
-#[inline(never)]
 fn want_write(ac: Ac) {
-    if is_dead(ac) {
-        return;
+    if !is_dead(ac) {
+        ask_to_write(ac);
     }
+}
+
+/// As `want_write`, on a connection that has not ended.
+#[inline(always)]
+fn ask_to_write(ac: Ac) {
     timer::schedule(ac);
-    ac.private().missed_write = !ac.add_write();
+    if !ac.add_write() {
+        ac.private().missed_write = true;
+    }
 }
 
 /// Makes up for a request to write from before there was an event loop.
 fn catch_up(ac: Ac) {
-    if ac.private().missed_write {
+    if mem::take(&mut ac.private().missed_write) {
         want_write(ac);
     }
 }

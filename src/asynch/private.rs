@@ -5,16 +5,17 @@ use core::ptr::{self, NonNull};
 
 use super::handle::Ac;
 use super::muting::Muting;
-use super::pubsub::Pubsub;
-use super::queue::{Callback, Queue, Spare};
+use super::pubsub::{Head, Pubsub};
+use super::queue::{Callback, Pool, Queue};
 use crate::alloc::{self, OutOfMemory};
 use crate::sys::Stamp;
 
 pub(crate) struct Private {
-    pub(crate) pubsub: Pubsub,
+    /// NULL until something is subscribed to.
+    pubsub: *mut Pubsub,
     pub(crate) muting: Muting,
-    /// Nodes of callback lists that are not in use.
-    pub(crate) spare: Spare,
+    /// The memory of callback lists.
+    pub(crate) pool: Pool,
     /// Who gets the lines of MONITOR.
     pub(crate) monitor: Option<Callback>,
     /// The server has agreed to RESP3.
@@ -26,19 +27,19 @@ pub(crate) struct Private {
     /// When connecting began, if that has a limit.
     pub(crate) connecting_since: Stamp,
     /// Replies still to come that belong to no command.
-    pub(crate) unowned: usize,
+    pub(crate) unowned: u32,
     /// Elements of the reply to an EXEC that come after it, because confirmations took
     /// their places.
-    pub(crate) surplus: usize,
+    pub(crate) surplus: u32,
 }
 
 impl Private {
     /// A new one on the heap, which its context owns.
     pub(crate) fn create() -> Result<NonNull<Private>, OutOfMemory> {
         alloc::new(Private {
-            pubsub: Pubsub::new(),
+            pubsub: ptr::null_mut(),
             muting: Muting::new(),
-            spare: Spare::new(),
+            pool: Pool::new(),
             monitor: None,
             resp3: false,
             ended: false,
@@ -54,6 +55,11 @@ impl Private {
     pub(crate) unsafe fn free(private: *mut Private) {
         // SAFETY: the caller's promise.
         unsafe {
+            let pubsub = (*private).pubsub;
+            if !pubsub.is_null() {
+                ptr::drop_in_place(pubsub);
+                alloc::free(pubsub.cast());
+            }
             ptr::drop_in_place(private);
             alloc::free(private.cast());
         }
@@ -68,8 +74,30 @@ impl Ac {
         unsafe { &mut *(*self.as_ptr()).sub.channels.cast() }
     }
 
-    pub(super) fn pubsub<'a>(self) -> &'a mut Pubsub {
-        &mut self.private().pubsub
+    /// The subscriptions, if there have been any.
+    pub(super) fn pubsub<'a>(self) -> Option<&'a mut Pubsub> {
+        // SAFETY: NULL or the context's own; as for `private`.
+        unsafe { self.private().pubsub.as_mut() }
+    }
+
+    /// The subscriptions, of which there will be one.
+    pub(super) fn open_pubsub<'a>(self) -> Result<&'a mut Pubsub, OutOfMemory> {
+        let private = self.private();
+        if private.pubsub.is_null() {
+            private.pubsub = alloc::new(Pubsub::new())?.as_ptr();
+        }
+        // SAFETY: as in `pubsub`.
+        unsafe { Ok(&mut *private.pubsub) }
+    }
+
+    /// What the server owes next.
+    pub(super) fn head(self) -> Head {
+        self.pubsub().map_or(Head::Regular, |pubsub| pubsub.head())
+    }
+
+    /// Confirmations that are owed.
+    pub(super) fn confirmations(self) -> usize {
+        self.pubsub().map_or(0, |pubsub| pubsub.confirmations())
     }
 
     pub(super) fn replies(self) -> Queue {

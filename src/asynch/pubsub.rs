@@ -104,22 +104,17 @@ impl Pubsub {
     }
 
     /// Hostile names must not be able to collide, so the hash is keyed.
-    #[inline(never)]
     fn hash(&mut self, name: &[u8]) -> u32 {
-        let (k0, k1) = *self.seed.get_or_insert_with(crate::sys::random);
-        let mut hasher = SipHasher13::new_with_keys(k0, k1);
-        hasher.write(name);
-        hasher.finish() as u32
+        keyed_hash(*self.seed.get_or_insert_with(crate::sys::random), name)
     }
 
     /// The subscription to a name.
     #[inline(never)]
     pub(crate) fn find(&mut self, kind: Kind, name: &[u8]) -> Option<NonNull<Channel>> {
-        if self.table(kind).is_empty() {
-            return None;
-        }
-        let hash = self.hash(name);
-        self.table(kind).find(hash, name)
+        // Where there are channels there is a seed.
+        let seed = self.seed?;
+        let table = self.table(kind);
+        if table.is_empty() { None } else { table.recall(|| keyed_hash(seed, name), name) }
     }
 
     /// Whether the server may send messages now, as far as its answers tell.
@@ -447,7 +442,7 @@ impl Pubsub {
     /// when there is none left. Gives the callback of a subscription that is over, and how
     /// many confirmations do not fit the reply to EXEC, which has one element per
     /// command: the server sends them after it.
-    pub(crate) fn settle_one(&mut self, executed: bool) -> Option<(Option<Callback>, usize)> {
+    pub(crate) fn settle_one(&mut self, executed: bool) -> Option<(Option<Callback>, u32)> {
         let owed = *self.queued.as_slice().get(self.settled)?;
         let (kind, channel) = match owed {
             Owed::Subscribed { kind, channel, .. } => {
@@ -476,7 +471,7 @@ impl Pubsub {
             Owed::Subscribed { last, .. } | Owed::Unsubscribed { last, .. } => last,
             _ => true,
         };
-        let extra = usize::from(executed && !last);
+        let extra = u32::from(executed && !last);
         let Some(channel) = channel else { return Some((None, extra)) };
         if executed && matches!(owed, Owed::Subscribed { .. }) {
             // SAFETY: a channel of this kind's table.
@@ -535,6 +530,13 @@ impl Pubsub {
         }
         None
     }
+}
+
+#[inline(never)]
+fn keyed_hash((k0, k1): (u64, u64), name: &[u8]) -> u32 {
+    let mut hasher = SipHasher13::new_with_keys(k0, k1);
+    hasher.write(name);
+    hasher.finish() as u32
 }
 
 pub(crate) fn callback_of(channel: NonNull<Channel>) -> Callback {

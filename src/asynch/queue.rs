@@ -4,7 +4,7 @@
 //! are read from the node at the moment of the reply, never before.
 
 use core::ffi::{c_int, c_void};
-use core::ptr;
+use core::{mem, ptr};
 
 use crate::abi::{redisCallback, redisCallbackFn, redisCallbackList};
 use crate::alloc::{self, OutOfMemory};
@@ -113,13 +113,13 @@ impl Queue {
     }
 
     /// Muted commands will be answered after all. Gives how many MonitorAgain there are.
-    pub(crate) fn unmute(self) -> usize {
+    pub(crate) fn unmute(self) -> u32 {
         let (mut node, mut again) = (self.head(), 0);
         while !node.is_null() {
             // SAFETY: a live node.
             unsafe {
                 (*node).pending_subs &= !MUTED;
-                again += usize::from((*node).pending_subs == Tag::MonitorAgain as c_int);
+                again += u32::from((*node).pending_subs == Tag::MonitorAgain as c_int);
                 node = (*node).next;
             }
         }
@@ -138,16 +138,16 @@ impl Queue {
     }
 
     /// Appends a node, which the list then owns.
+    #[inline(always)]
     pub(crate) fn push(self, node: Node) {
         let node = node.0;
-        // SAFETY: a live list, a new node.
+        // SAFETY: a live list, which has a tail if it has a head; a new node.
         unsafe {
             (*node).next = ptr::null_mut();
-            let tail = (*self.0).tail;
-            if (*self.0).head.is_null() || tail.is_null() {
+            if (*self.0).head.is_null() {
                 (*self.0).head = node;
             } else {
-                (*tail).next = node;
+                (*(*self.0).tail).next = node;
             }
             (*self.0).tail = node;
         }
@@ -155,22 +155,32 @@ impl Queue {
 
     /// Takes the oldest callback off; `None` when the list is empty. The caller owes
     /// it one call.
-    #[inline]
-    pub(crate) fn shift(self, spare: &mut Spare) -> Option<(Callback, Tag)> {
+    pub(crate) fn shift(self, pool: &mut Pool) -> Option<(Callback, Tag)> {
+        // SAFETY: a live list; its nodes are live.
+        let tag = Tag::from_bits(unsafe { self.head().as_ref() }?.pending_subs);
+        Some((self.take_head(pool), tag))
+    }
+
+    /// As `shift`, if the oldest command is neither special nor muted.
+    #[inline(always)]
+    pub(crate) fn shift_plain(self, pool: &mut Pool) -> Option<Callback> {
+        // SAFETY: a live list; its nodes are live.
+        let plain = unsafe { self.head().as_ref() }?.pending_subs == Tag::Plain as c_int;
+        plain.then(|| self.take_head(pool))
+    }
+
+    #[inline(always)]
+    fn take_head(self, pool: &mut Pool) -> Callback {
         let node = self.head();
-        if node.is_null() {
-            return None;
-        }
-        // SAFETY: a live list owns its nodes.
+        // SAFETY: callers have seen that there is one; a live list owns its nodes.
         unsafe {
             let callback = Callback { f: (*node).r#fn, privdata: (*node).privdata };
-            let tag = Tag::from_bits((*node).pending_subs);
             (*self.0).head = (*node).next;
             if (*self.0).head.is_null() {
                 (*self.0).tail = ptr::null_mut();
             }
-            spare.keep(node);
-            Some((callback, tag))
+            pool.give(node.cast());
+            callback
         }
     }
 
@@ -211,84 +221,182 @@ unsafe fn stamp(node: *mut redisCallback) -> Option<Stamp> {
 pub(crate) struct Node(*mut redisCallback);
 
 impl Node {
-    #[inline]
     pub(crate) fn new(
-        spare: &mut Spare,
+        pool: &mut Pool,
         callback: Callback,
         tag: Tag,
         muted: bool,
         sent: Stamp,
     ) -> Result<Node, OutOfMemory> {
-        let node = spare.take()?;
+        let slot = pool.take()?;
+        let bits = tag as c_int | if muted { MUTED } else { 0 };
+        // SAFETY: a slot of its own.
+        Ok(unsafe { Node::write(slot, callback, bits, sent) })
+    }
+
+    /// A plain one, if there is memory for it at hand.
+    #[inline(always)]
+    pub(crate) fn at_hand(pool: &mut Pool, callback: Callback) -> Option<Node> {
+        let slot = pool.at_hand()?;
+        // SAFETY: a slot of its own.
+        Some(unsafe { Node::write(slot, callback, Tag::Plain as c_int, Stamp::NONE) })
+    }
+
+    /// # Safety
+    /// The slot is nobody else's.
+    #[inline(always)]
+    unsafe fn write(slot: *mut Slot, callback: Callback, bits: c_int, sent: Stamp) -> Node {
         let content = redisCallback {
             next: ptr::null_mut(),
             r#fn: callback.f,
-            pending_subs: tag as c_int | if muted { MUTED } else { 0 },
+            pending_subs: bits,
             // No use in a queue either.
             unsubscribe_sent: sent.to_bits(),
             privdata: callback.privdata,
         };
-        // SAFETY: a node of its own.
-        unsafe { node.write(content) };
-        Ok(Node(node))
+        // SAFETY: the caller's promise.
+        unsafe { (&raw mut (*slot).node).write(content) };
+        Node(slot.cast())
     }
 
-    pub(crate) fn free(self) {
-        // SAFETY: a node of its own.
-        unsafe { alloc::free(self.0.cast()) }
+    /// Gives it back unused.
+    pub(crate) fn free(self, pool: &mut Pool) {
+        // SAFETY: a node of this pool, in no list.
+        unsafe { pool.give(self.0.cast()) }
     }
 }
 
-/// Nodes for later: a deep pipeline takes and gives one for each command. There are never
-/// more than were in use at once, nor than MAX.
-pub(crate) struct Spare {
-    first: *mut redisCallback,
-    count: u32,
+/// The memory of nodes. They come and go in order, as a rule, so they are taken one after the
+/// other from a chunk, which serves again, or is freed, when all of them are back.
+pub(crate) struct Pool {
+    /// What is left of the current chunk.
+    next: *mut Slot,
+    end: *mut Slot,
+    current: *mut Chunk,
+    /// The largest one that was not in use, if any.
+    spare: *mut Chunk,
 }
 
-impl Spare {
-    const MAX: u32 = 128;
+#[repr(C)]
+struct Slot {
+    node: redisCallback,
+    chunk: *mut Chunk,
+}
 
-    pub(crate) const fn new() -> Spare {
-        Spare { first: ptr::null_mut(), count: 0 }
+/// Followed by its slots.
+#[repr(C)]
+struct Chunk {
+    room: u32,
+    /// How many of its slots are in use.
+    used: u32,
+    slots: [Slot; 0],
+}
+
+impl Chunk {
+    const MOST: u32 = 64;
+
+    /// # Safety
+    /// `chunk` is live.
+    unsafe fn slots(chunk: *mut Chunk) -> *mut Slot {
+        // SAFETY: the caller's promise.
+        unsafe { (&raw mut (*chunk).slots).cast() }
+    }
+}
+
+impl Pool {
+    pub(crate) const fn new() -> Pool {
+        Pool { next: ptr::null_mut(), end: ptr::null_mut(), current: ptr::null_mut(), spare: ptr::null_mut() }
     }
 
-    #[inline]
-    fn take(&mut self) -> Result<*mut redisCallback, OutOfMemory> {
-        let node = self.first;
-        if node.is_null() {
-            let node = alloc::malloc(size_of::<redisCallback>()).cast::<redisCallback>();
-            return if node.is_null() { Err(OutOfMemory) } else { Ok(node) };
+    fn take(&mut self) -> Result<*mut Slot, OutOfMemory> {
+        if self.next == self.end {
+            self.open_chunk()?;
         }
-        // SAFETY: a spare node.
-        self.first = unsafe { (*node).next };
-        self.count -= 1;
-        Ok(node)
+        self.at_hand().ok_or(OutOfMemory)
+    }
+
+    /// A slot of the current chunk, if there is one left.
+    #[inline(always)]
+    fn at_hand(&mut self) -> Option<*mut Slot> {
+        let slot = self.next;
+        if slot == self.end {
+            return None;
+        }
+        // SAFETY: a slot of the current chunk.
+        unsafe {
+            (*slot).chunk = self.current;
+            (*self.current).used += 1;
+            self.next = slot.add(1);
+        }
+        Some(slot)
     }
 
     /// # Safety
-    /// `node` is in no list any more.
-    #[inline]
-    unsafe fn keep(&mut self, node: *mut redisCallback) {
-        // SAFETY: the caller's promise.
+    /// `slot` came from this pool and is not used afterwards.
+    #[inline(always)]
+    unsafe fn give(&mut self, slot: *mut Slot) {
+        // SAFETY: the caller's promise; a chunk lives while slots of it are in use.
         unsafe {
-            if self.count == Spare::MAX {
-                return alloc::free(node.cast());
+            let chunk = (*slot).chunk;
+            (*chunk).used -= 1;
+            if (*chunk).used == 0 {
+                self.retire(chunk);
             }
-            (*node).next = self.first;
-            self.first = node;
-            self.count += 1;
+        }
+    }
+
+    /// Begins with another chunk: the spare one, or a new one that is twice as large.
+    #[cold]
+    #[inline(never)]
+    fn open_chunk(&mut self) -> Result<(), OutOfMemory> {
+        let mut chunk = mem::replace(&mut self.spare, ptr::null_mut());
+        // SAFETY: the current chunk is NULL or live; a new one has room for its slots.
+        unsafe {
+            if chunk.is_null() {
+                let last = self.current.as_ref().map_or(0, |chunk| chunk.room);
+                let room = (2 * last).clamp(1, Chunk::MOST);
+                let size = size_of::<Chunk>() + room as usize * size_of::<Slot>();
+                chunk = alloc::malloc(size).cast();
+                if chunk.is_null() {
+                    return Err(OutOfMemory);
+                }
+                (*chunk).room = room;
+                (*chunk).used = 0;
+            }
+            self.current = chunk;
+            self.next = Chunk::slots(chunk);
+            self.end = self.next.add((*chunk).room as usize);
+        }
+        Ok(())
+    }
+
+    /// All slots of a chunk are back.
+    ///
+    /// # Safety
+    /// They are.
+    #[inline(never)]
+    unsafe fn retire(&mut self, chunk: *mut Chunk) {
+        // SAFETY: the caller's promise; a chunk of this pool.
+        unsafe {
+            if chunk == self.current {
+                self.next = Chunk::slots(chunk);
+                return;
+            }
+            let mut other = chunk;
+            if self.spare.is_null() || (*self.spare).room < (*chunk).room {
+                mem::swap(&mut self.spare, &mut other);
+            }
+            alloc::free(other.cast());
         }
     }
 }
 
-impl Drop for Spare {
+impl Drop for Pool {
     fn drop(&mut self) {
-        while self.count > 0
-            && let Ok(node) = self.take()
-        {
-            // SAFETY: a spare node.
-            unsafe { alloc::free(node.cast()) };
+        // SAFETY: chunks of this pool, or NULL; no slot is in use.
+        unsafe {
+            alloc::free(self.current.cast());
+            alloc::free(self.spare.cast());
         }
     }
 }

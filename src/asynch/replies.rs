@@ -9,13 +9,13 @@ use core::ptr;
 
 use super::end::{Life, disconnect, fail, free, is_dead};
 use super::handle::Ac;
-use super::pubsub::{Head, callback_of};
+use super::pubsub::{Head, Pubsub, callback_of};
 use super::queue::{Callback, Tag};
 use crate::abi::*;
 use crate::resp::frame::{Event, Frame, frame, is_monitor_line, is_queued, kind_of};
-use crate::resp::is_aggregate;
 use crate::resp::read::Reader;
 use crate::resp::verb::Kind;
+use crate::resp::{is_aggregate, reply};
 
 /// Hands out every reply that the reader has.
 pub(crate) fn process_callbacks(ac: Ac) {
@@ -26,22 +26,76 @@ pub(crate) fn process_callbacks(ac: Ac) {
         if ac.private().muting.waiting > 0 && take_muted(ac) == Life::Ended {
             return;
         }
-        let Ok(reply) = ac.ctx().reply_from_reader() else { return disconnect(ac) };
+        let Some(reader) = ac.ctx().reader() else {
+            ac.ctx().no_transport();
+            return disconnect(ac);
+        };
+        let reply = match reader.next() {
+            Ok(reply) => reply,
+            Err(broken) => {
+                ac.ctx().broken(reader, broken);
+                return disconnect(ac);
+            }
+        };
         if reply.is_null() {
             break;
         }
-        if deliver(ac, reply) == Life::Ended {
+        let found = plain_callback(ac, reader, reply).or_else(|| message_callback(ac, reader, reply));
+        let life = match found {
+            Some(callback) => call_plain(ac, callback, reply),
+            None => deliver(ac, reply),
+        };
+        if life == Life::Ended {
             return;
         }
     }
     disconnect_if_done(ac);
 }
 
+/// As `call`, for a reply of the default functions.
+#[inline(always)]
+fn call_plain(ac: Ac, callback: Callback, reply: *mut c_void) -> Life {
+    let Some(f) = callback.f else { return ignore(ac, reply) };
+    ac.call_reply(f, reply, callback.privdata);
+    // One look for both, because neither is usual.
+    if ac.has(REDIS_NO_AUTO_FREE_REPLIES | REDIS_FREEING) {
+        return free_and_go_on(ac, reply);
+    }
+    // SAFETY: a reply of the default functions.
+    unsafe { reply::release(reply) };
+    Life::Goes
+}
+
+/// After a callback: frees the reply, unless that is the program's business, and the context, if
+/// the callback asked for it.
+#[inline(never)]
+fn free_and_go_on(ac: Ac, reply: *mut c_void) -> Life {
+    if !ac.has(REDIS_NO_AUTO_FREE_REPLIES) {
+        ac.ctx().drop_reply(reply);
+    }
+    after_callback(ac)
+}
+
+/// The callback of the oldest command, if nothing is special about it, the reply or the
+/// connection. It is taken off its queue.
+#[inline(always)]
+fn plain_callback(ac: Ac, reader: Reader, reply: *mut c_void) -> Option<Callback> {
+    let private = ac.private();
+    let muting = &private.muting;
+    // SAFETY: a native reader makes redisReply objects.
+    let plain = reader.is_native()
+        && unsafe { (*reply.cast::<redisReply>()).r#type } != REDIS_REPLY_PUSH
+        && !ac.has(REDIS_SUBSCRIBED | REDIS_MONITORING)
+        && !muting.is_silent()
+        && private.surplus | private.unowned == 0;
+    if plain { ac.replies().shift_plain(&mut private.pool) } else { None }
+}
+
 /// Calls back for commands that get no reply, once they have left and all before them
 /// are answered.
 #[cold]
 pub(super) fn take_muted(ac: Ac) -> Life {
-    while ac.pubsub().head() == Head::Regular && !ac.ctx().has_output() {
+    while ac.head() == Head::Regular && !ac.ctx().has_output() {
         let Some((tag, muted)) = ac.oldest().front() else { break };
         if tag == Tag::MonitorAgain && !muted && ac.private().monitor.is_none() {
             // The one before was refused, so this one is the first.
@@ -63,9 +117,9 @@ pub(super) fn take_muted(ac: Ac) -> Life {
 /// The oldest command gets no reply. `Ended` says that a callback freed the context, which
 /// the caller has to do.
 fn take_silent(ac: Ac, tag: Tag, muted: bool) -> Life {
-    let Some((callback, _)) = ac.oldest().shift(&mut ac.private().spare) else { return Life::Goes };
+    let Some((callback, _)) = ac.oldest().shift(&mut ac.private().pool) else { return Life::Goes };
     ac.private().muting.taken(muted, tag);
-    ac.pubsub().regular_received();
+    regular_received(ac);
     let life = if tag == Tag::Reset { reset(ac) } else { Life::Goes };
     fail(ac, callback);
     if ac.has(REDIS_FREEING) { Life::Ended } else { life }
@@ -76,7 +130,7 @@ fn take_silent(ac: Ac, tag: Tag, muted: bool) -> Life {
 /// monitors already. `Ended` as for `take_silent`.
 #[cold]
 fn pass_unanswered(ac: Ac) -> Life {
-    while ac.pubsub().head() == Head::Regular
+    while ac.head() == Head::Regular
         && let Some((tag, is_muted)) = ac.oldest().front()
     {
         if !is_muted && (tag != Tag::MonitorAgain || ac.private().monitor.is_none()) {
@@ -103,7 +157,8 @@ unsafe fn pass_before(ac: Ac, reply: *mut redisReply) -> Life {
         }
         let parsed = kind_of(reply).and_then(|of| frame(reply, of));
         let Some(Frame { event, kind, name }) = parsed else { return Life::Goes };
-        if ac.pubsub().owes_next(event, kind, name) { pass_unanswered(ac) } else { Life::Goes }
+        let next = ac.pubsub().is_some_and(|pubsub| pubsub.owes_next(event, kind, name));
+        if next { pass_unanswered(ac) } else { Life::Goes }
     }
 }
 
@@ -115,10 +170,10 @@ fn pass_silenced(ac: Ac) -> Life {
         if pass_unanswered(ac) == Life::Ended {
             return Life::Ended;
         }
-        if !ac.pubsub().is_head_silent() {
+        if !ac.pubsub().is_some_and(|pubsub| pubsub.is_head_silent()) {
             break;
         }
-        if let Some(callback) = ac.pubsub().refused() {
+        if let Some(callback) = ac.pubsub().and_then(Pubsub::refused) {
             fail(ac, callback);
         }
         if ac.has(REDIS_FREEING) {
@@ -138,7 +193,33 @@ pub(super) fn disconnect_if_done(ac: Ac) {
     }
 }
 
+/// The callback of the subscription that a message is for. Messages come at any time, whatever
+/// else is special about the connection.
 #[inline]
+fn message_callback(ac: Ac, reader: Reader, reply: *mut c_void) -> Option<Callback> {
+    if !ac.has(REDIS_SUBSCRIBED) || !reader.is_native() {
+        return None;
+    }
+    let reply = reply.cast::<redisReply>();
+    // SAFETY: a native reader makes redisReply objects.
+    unsafe {
+        let push = (*reply).r#type == REDIS_REPLY_PUSH;
+        if !push && !may_be_message(ac, reply) {
+            return None;
+        }
+        let (Event::Message, kind) = kind_of(reply)? else { return None };
+        let name = frame(reply, (Event::Message, kind))?.name?;
+        let callback = callback_of(ac.pubsub()?.find(kind, name)?);
+        if push {
+            ac.set(REDIS_SUPPORTS_PUSH);
+        }
+        // Without a function it is not for sure whose it is.
+        callback.f.map(|_| callback)
+    }
+}
+
+/// Finds out whose a reply is, and hands it over.
+#[inline(never)]
 fn deliver(ac: Ac, reply: *mut c_void) -> Life {
     if !ac.ctx().reader().is_some_and(Reader::is_native) {
         // The program's own objects: nothing to look at but their number.
@@ -185,8 +266,8 @@ unsafe fn refuses_silence(ac: Ac, reply: *mut redisReply) -> bool {
         if is_line(ac, reply) || message_kind(ac, reply).is_some() {
             return false;
         }
-        let waits = matches!(ac.oldest().front(), Some((_, true))) && ac.pubsub().head() == Head::Regular;
-        let expected = ac.owes_replies() || ac.pubsub().confirmations() > 0;
+        let waits = matches!(ac.oldest().front(), Some((_, true))) && ac.head() == Head::Regular;
+        let expected = ac.owes_replies() || ac.confirmations() > 0;
         let Some(passed) = ac.private().muting.refused_by(reply, waits, expected) else { return false };
         let again = ac.replies().unmute() + ac.sub_replies().unmute();
         ac.private().muting.waiting = again;
@@ -209,15 +290,21 @@ unsafe fn is_line(ac: Ac, reply: *const redisReply) -> bool {
 /// # Safety
 /// `reply` is live.
 unsafe fn message_kind(ac: Ac, reply: *const redisReply) -> Option<(Event, Kind)> {
-    // Arrays like others: they can come only while the server has confirmed a subscription,
-    // or is about to.
     // SAFETY: the caller's promise.
-    unsafe {
-        let possible = (*reply).r#type == REDIS_REPLY_ARRAY
-            && !(ac.private().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
-            && (ac.pubsub().head() != Head::Regular || ac.pubsub().is_listening());
-        if possible { kind_of(reply) } else { None }
-    }
+    unsafe { if may_be_message(ac, reply) { kind_of(reply) } else { None } }
+}
+
+/// Whether a reply of RESP2 may be a message. They are arrays like others, which can come only
+/// while the server has confirmed a subscription, or is about to.
+///
+/// # Safety
+/// `reply` is live.
+unsafe fn may_be_message(ac: Ac, reply: *const redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    let array = unsafe { (*reply).r#type == REDIS_REPLY_ARRAY };
+    array
+        && !(ac.private().resp3 || ac.has(REDIS_SUPPORTS_PUSH))
+        && ac.pubsub().is_some_and(|pubsub| pubsub.is_listening() || pubsub.head() != Head::Regular)
 }
 
 /// Whether a reply is what comes next of a transaction whose own reply was too short for it:
@@ -239,15 +326,11 @@ unsafe fn is_surplus(ac: Ac, reply: *const redisReply) -> bool {
 
 /// Calls back, unless there is nobody to call, and frees the reply unless that is the
 /// program's business.
-#[inline]
 fn call(ac: Ac, callback: Callback, reply: *mut c_void) -> Life {
     match callback.f {
         Some(f) => {
             ac.call_reply(f, reply, callback.privdata);
-            if !ac.has(REDIS_NO_AUTO_FREE_REPLIES) {
-                ac.ctx().drop_reply(reply);
-            }
-            after_callback(ac)
+            free_and_go_on(ac, reply)
         }
         None => ignore(ac, reply),
     }
@@ -268,7 +351,6 @@ pub(super) fn after_callback(ac: Ac) -> Life {
 }
 
 /// Gives a reply to the oldest regular command.
-#[inline]
 fn answer(ac: Ac, reply: *mut c_void) -> Life {
     if ac.private().unowned > 0 {
         ac.private().unowned -= 1;
@@ -283,16 +365,23 @@ fn answer(ac: Ac, reply: *mut c_void) -> Life {
         free(ac);
         return Life::Ended;
     }
-    let Some((callback, tag)) = ac.oldest().shift(&mut ac.private().spare) else {
+    let Some((callback, tag)) = ac.oldest().shift(&mut ac.private().pool) else {
         return unexpected(ac, reply);
     };
     if ac.has(REDIS_SUBSCRIBED) {
-        ac.pubsub().regular_received();
+        regular_received(ac);
     }
     if tag != Tag::Plain {
         return tagged(ac, tag, callback, reply);
     }
     call(ac, callback, reply)
+}
+
+/// A regular command has its reply, as far as subscriptions are concerned.
+fn regular_received(ac: Ac) {
+    if let Some(pubsub) = ac.pubsub() {
+        pubsub.regular_received();
+    }
 }
 
 /// A reply that nobody asked for ends the connection. If it is an error its text
@@ -391,7 +480,7 @@ fn reset(ac: Ac) -> Life {
     }
     loop {
         let monitor = ac.private().monitor.take();
-        let Some(callback) = monitor.or_else(|| ac.pubsub().take_active()) else { break };
+        let Some(callback) = monitor.or_else(|| ac.pubsub().and_then(Pubsub::take_active)) else { break };
         fail(ac, callback);
         if ac.has(REDIS_FREEING) {
             return Life::Ended;
@@ -405,7 +494,7 @@ fn reset(ac: Ac) -> Life {
 /// for `reset`.
 #[inline(never)]
 fn settle(ac: Ac, executed: bool) -> Life {
-    while let Some((ended, extra)) = ac.pubsub().settle_one(executed) {
+    while let Some((ended, extra)) = ac.pubsub().and_then(|pubsub| pubsub.settle_one(executed)) {
         ac.private().surplus += extra;
         if let Some(callback) = ended {
             fail(ac, callback);
@@ -420,7 +509,7 @@ fn settle(ac: Ac, executed: bool) -> Life {
 
 /// Keeps the public count true.
 pub(super) fn show_unsubscriptions(ac: Ac) {
-    let n = c_int::try_from(ac.pubsub().unsubscriptions()).unwrap_or(c_int::MAX);
+    let n = c_int::try_from(ac.pubsub().map_or(0, |pubsub| pubsub.unsubscriptions())).unwrap_or(c_int::MAX);
     // SAFETY: a live context.
     unsafe { (*ac.as_ptr()).sub.pending_unsubs = n };
 }
@@ -429,7 +518,7 @@ pub(super) fn show_unsubscriptions(ac: Ac) {
 #[inline(never)]
 fn leave_if_idle(ac: Ac) {
     show_unsubscriptions(ac);
-    if ac.has(REDIS_SUBSCRIBED) && ac.pubsub().is_idle() {
+    if ac.has(REDIS_SUBSCRIBED) && ac.pubsub().is_none_or(|pubsub| pubsub.is_idle()) {
         ac.clear(REDIS_SUBSCRIBED);
         ac.replies().take_all(ac.sub_replies());
     }
@@ -454,16 +543,17 @@ fn ordered(ac: Ac, reply: *mut redisReply) -> Life {
         // An older one than anything that is owed.
         return answer(ac, reply.cast());
     }
-    let waits = ac.private().muting.waiting > 0 && (ac.owes_replies() || ac.pubsub().owes_aloud());
+    let waits = ac.private().muting.waiting > 0
+        && (ac.owes_replies() || ac.pubsub().is_some_and(|pubsub| pubsub.owes_aloud()));
     if waits && pass_silenced(ac) == Life::Ended {
         ac.ctx().drop_reply(reply.cast());
         free(ac);
         return Life::Ended;
     }
-    let head = ac.pubsub().head();
+    let head = ac.head();
     // SAFETY: a live reply.
     if head != Head::Regular && unsafe { is_queued(reply) } {
-        return match ac.pubsub().queue() {
+        return match ac.pubsub().map_or(Ok(None), Pubsub::queue) {
             Ok(Some(callback)) => call(ac, callback, reply.cast()),
             Ok(None) => ignore(ac, reply.cast()),
             Err(oom) => {
@@ -492,7 +582,7 @@ unsafe fn refused(ac: Ac, reply: *mut redisReply) -> Life {
     let mut text: [c_char; 128] = [0; 128];
     // SAFETY: an error has a text; the NUL behind the copy stays.
     unsafe { ptr::copy_nonoverlapping((*reply).str, text.as_mut_ptr(), (*reply).len.min(text.len() - 1)) };
-    let callback = ac.pubsub().refused();
+    let callback = ac.pubsub().and_then(Pubsub::refused);
     leave_if_idle(ac);
     let life = match callback {
         Some(callback) => call(ac, callback, reply.cast()),
@@ -540,7 +630,7 @@ fn event(ac: Ac, reply: *mut redisReply, of: (Event, Kind)) -> Life {
     let Some(Frame { event, kind, name }) = (unsafe { frame(reply, of) }) else {
         return malformed(ac, reply);
     };
-    let pubsub = ac.pubsub();
+    let Some(pubsub) = ac.pubsub() else { return ignore(ac, reply.cast()) };
     let callback = match (event, name) {
         (Event::Unsubscribe, name) => pubsub.unsubscribed(kind, name),
         (Event::Subscribe, Some(name)) => pubsub.confirm(kind, name).map(callback_of),

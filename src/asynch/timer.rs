@@ -36,11 +36,16 @@ fn limit(ac: Ac, sent: impl Fn(Queue) -> Option<Stamp>) -> Option<(timeval, Opti
     Some((tv, sent(ac.replies()).or_else(|| sent(ac.sub_replies()))))
 }
 
-/// When a command is sent, as far as anybody needs to know.
-#[inline]
-pub(super) fn sent_now(ac: Ac) -> Stamp {
+/// Whether somebody needs to know when a command is sent.
+#[inline(always)]
+pub(super) fn is_limited(ac: Ac) -> bool {
     // SAFETY: a live context.
-    if unsafe { (*ac.as_ptr()).c.command_timeout.is_null() } { Stamp::NONE } else { Stamp::now() }
+    unsafe { !(*ac.as_ptr()).c.command_timeout.is_null() }
+}
+
+/// When a command is sent, as far as anybody needs to know.
+pub(super) fn sent_now(ac: Ac) -> Stamp {
+    if is_limited(ac) { Stamp::now() } else { Stamp::NONE }
 }
 
 /// Milliseconds left of a limit; `None` if it counts as new.
@@ -64,6 +69,7 @@ pub(super) fn schedule(ac: Ac) {
     }
 }
 
+#[inline(never)]
 fn set_timer(ac: Ac) {
     // Only the first is looked at: this is called for every command.
     let Some((tv, since)) = limit(ac, Queue::front_sent) else { return };

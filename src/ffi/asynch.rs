@@ -9,7 +9,7 @@ use super::{status, text};
 use crate::abi::*;
 use crate::asynch::handle::Ac;
 use crate::asynch::{self, Callback};
-use crate::resp::write::{Invalid, Ready, Sink, Written, write_argv};
+use crate::resp::write::{Invalid, Sink, is_command, write_argv_inline, write_bytes};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn redisAsyncConnectWithOptions(
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn redisAsyncCommandArgv(
     argvlen: *const usize,
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
-    unsafe { submit(ac, fn_, privdata, |sink| write_argv(argc, argv, argvlen, sink)) }
+    unsafe { submit(ac, fn_, privdata, |sink| write_argv_inline(argc, argv, argvlen, sink)) }
 }
 
 #[unsafe(no_mangle)]
@@ -175,8 +175,11 @@ pub unsafe extern "C" fn redisAsyncFormattedCommand(
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
     unsafe {
-        let Some(command) = Ready::new(text(cmd, len)) else { return REDIS_ERR };
-        submit(ac, fn_, privdata, |sink| command.write(sink))
+        let command = text(cmd, len);
+        if !is_command(command) {
+            return REDIS_ERR;
+        }
+        submit(ac, fn_, privdata, |sink| write_bytes(command, sink))
     }
 }
 
@@ -186,7 +189,7 @@ pub(super) unsafe fn submit(
     ac: *mut redisAsyncContext,
     f: Option<redisCallbackFn>,
     privdata: *mut c_void,
-    write: impl FnOnce(Sink<'_>) -> Result<Written, Invalid>,
+    write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
 ) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { on(ac, |ac| asynch::submit(ac, Callback { f, privdata }, write)) }

@@ -11,7 +11,7 @@ use crate::context;
 use crate::ctx::{Ctx, Failed};
 use crate::resp::read::Reader;
 use crate::resp::reply;
-use crate::resp::write::{to_block, to_sds, write_argv};
+use crate::resp::write::{to_block, to_sds, write_argv_inline};
 use crate::sds::Sds;
 
 #[unsafe(no_mangle)]
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn redisFormatCommandArgv(
         if target.is_null() {
             return -1;
         }
-        let Ok((bytes, len)) = to_block(|sink| write_argv(argc, argv, argvlen, sink)) else {
+        let Ok((bytes, len)) = to_block(|sink| write_argv_inline(argc, argv, argvlen, sink)) else {
             return -1;
         };
         target.write(bytes);
@@ -57,9 +57,11 @@ pub unsafe extern "C" fn redisFormatSdsCommandArgv(
         if target.is_null() {
             return -1;
         }
-        let Ok(command) = to_sds(|sink| write_argv(argc, argv, argvlen, sink)) else { return -1 };
+        let Ok((command, len)) = to_sds(|sink| write_argv_inline(argc, argv, argvlen, sink)) else {
+            return -1;
+        };
         target.write(command.as_ptr());
-        command.len() as c_longlong
+        len as c_longlong
     }
 }
 

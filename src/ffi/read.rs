@@ -28,7 +28,7 @@ pub unsafe extern "C" fn redisReaderFeed(r: *mut redisReader, buf: *const c_char
     unsafe {
         let Some(reader) = Reader::from_raw(r) else { return REDIS_ERR };
         if buf.is_null() {
-            return if reader.err() == 0 { REDIS_OK } else { REDIS_ERR };
+            return reader.status();
         }
         status(reader.feed(buf.cast(), len))
     }
@@ -38,20 +38,20 @@ pub unsafe extern "C" fn redisReaderFeed(r: *mut redisReader, buf: *const c_char
 pub unsafe extern "C" fn redisReaderGetReply(r: *mut redisReader, reply: *mut *mut c_void) -> c_int {
     // SAFETY: the caller's promise, see read.h.
     unsafe {
+        let reader = Reader::from_raw(r);
+        // Where bytes come one by one most calls end here, so this comes before everything
+        // for which registers have to be saved.
+        if let Some(reader) = reader.filter(|reader| !reader.waits()) {
+            return take_reply(reader, reply);
+        }
         if !reply.is_null() {
             reply.write(ptr::null_mut());
         }
-        let Some(reader) = Reader::from_raw(r) else { return REDIS_ERR };
-        // Where bytes come one by one most calls end here, so this comes before everything
-        // for which registers have to be saved.
-        if reader.waits() {
-            return REDIS_OK;
-        }
-        take_reply(reader, reply)
+        reader.map_or(REDIS_ERR, Reader::status)
     }
 }
 
-/// The next reply. NULL for `reply` frees it.
+/// The next reply, for a reader that does not wait. NULL for `reply` frees it.
 ///
 /// # Safety
 /// As for redisReaderGetReply.
@@ -59,12 +59,12 @@ pub unsafe extern "C" fn redisReaderGetReply(r: *mut redisReader, reply: *mut *m
 unsafe fn take_reply(reader: Reader, reply: *mut *mut c_void) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        status(reader.next().map(|got| {
-            if !reply.is_null() {
-                reply.write(got);
-            } else if !got.is_null() {
-                reader.free_object(got);
-            }
-        }))
+        let got = reader.take();
+        if !reply.is_null() {
+            reply.write(got);
+        } else if !got.is_null() {
+            reader.free_object(got);
+        }
+        if got.is_null() { reader.status() } else { REDIS_OK }
     }
 }

@@ -17,10 +17,11 @@
 #include <hiredis/hiredis.h>
 #include <hiredis/sds.h>
 
-/* The arguments, for Rust an opaque type. */
+/* The arguments, for Rust an opaque type. Only sds functions walk them more than once,
+ * and have `first`. */
 struct hirs_args {
-    va_list first;
     va_list next;
+    va_list first;
 };
 
 /* One accessor per type that a format can name; see src/args.rs. */
@@ -141,19 +142,19 @@ int hirs_redisvFormatCommand(char **target, const char *format, va_list ap) {
     struct hirs_args args;
     int len;
 
-    take(&args, ap);
+    va_copy(args.next, ap);
     len = hirs_format_args(target, format, &args);
-    release(&args);
+    va_end(args.next);
     return len;
 }
 
 int hirs_redisFormatCommand(char **target, const char *format, ...) {
-    va_list ap;
+    struct hirs_args args;
     int len;
 
-    va_start(ap, format);
-    len = hirs_redisvFormatCommand(target, format, ap);
-    va_end(ap);
+    va_start(args.next, format);
+    len = hirs_format_args(target, format, &args);
+    va_end(args.next);
     /* Here every failure is -1. */
     return len < 0 ? -1 : len;
 }
@@ -162,19 +163,19 @@ int hirs_redisvAppendCommand(redisContext *c, const char *format, va_list ap) {
     struct hirs_args args;
     int status;
 
-    take(&args, ap);
+    va_copy(args.next, ap);
     status = hirs_append_args(c, format, &args);
-    release(&args);
+    va_end(args.next);
     return status;
 }
 
 int hirs_redisAppendCommand(redisContext *c, const char *format, ...) {
-    va_list ap;
+    struct hirs_args args;
     int status;
 
-    va_start(ap, format);
-    status = hirs_redisvAppendCommand(c, format, ap);
-    va_end(ap);
+    va_start(args.next, format);
+    status = hirs_append_args(c, format, &args);
+    va_end(args.next);
     return status;
 }
 
@@ -182,19 +183,19 @@ void *hirs_redisvCommand(redisContext *c, const char *format, va_list ap) {
     struct hirs_args args;
     void *reply;
 
-    take(&args, ap);
+    va_copy(args.next, ap);
     reply = hirs_command_args(c, format, &args);
-    release(&args);
+    va_end(args.next);
     return reply;
 }
 
 void *hirs_redisCommand(redisContext *c, const char *format, ...) {
-    va_list ap;
+    struct hirs_args args;
     void *reply;
 
-    va_start(ap, format);
-    reply = hirs_redisvCommand(c, format, ap);
-    va_end(ap);
+    va_start(args.next, format);
+    reply = hirs_command_args(c, format, &args);
+    va_end(args.next);
     return reply;
 }
 
@@ -212,19 +213,19 @@ int hirs_redisvAsyncCommand(redisAsyncContext *ac, redisCallbackFn *fn, void *pr
     struct hirs_args args;
     int status;
 
-    take(&args, ap);
+    va_copy(args.next, ap);
     status = hirs_async_command_args(ac, fn, privdata, format, &args);
-    release(&args);
+    va_end(args.next);
     return status;
 }
 
 int hirs_redisAsyncCommand(redisAsyncContext *ac, redisCallbackFn *fn, void *privdata, const char *format,
                            ...) {
-    va_list ap;
+    struct hirs_args args;
     int status;
 
-    va_start(ap, format);
-    status = hirs_redisvAsyncCommand(ac, fn, privdata, format, ap);
-    va_end(ap);
+    va_start(args.next, format);
+    status = hirs_async_command_args(ac, fn, privdata, format, &args);
+    va_end(args.next);
     return status;
 }

@@ -12,7 +12,7 @@ use super::asynch::submit;
 use super::hiredis::on;
 use super::sds::give;
 use crate::abi::{redisAsyncContext, redisCallbackFn, redisContext, sds};
-use crate::args::Args;
+use crate::args::{Args, Rewind};
 use crate::ctx::Ctx;
 use crate::resp::format;
 use crate::resp::write::{Invalid, to_block};
@@ -35,15 +35,18 @@ unsafe extern "C" {
 }
 
 /// The arguments of one call. Valid until the function that C called returns, and
-/// what the format says: the program that called vouches for that.
-struct Taken(*mut hirs_args);
+/// what the format says: the program that called vouches for that. TWICE says that C has
+/// kept the first one, too.
+struct Taken<const TWICE: bool>(*mut hirs_args);
 
-impl Args for Taken {
+impl Rewind for Taken<true> {
     fn rewind(&mut self) {
-        // SAFETY: live arguments, see the type.
+        // SAFETY: live arguments with the first one, see the type.
         unsafe { hirs_args_rewind(self.0) }
     }
+}
 
+impl<const TWICE: bool> Args for Taken<TWICE> {
     fn int(&mut self) -> c_int {
         // SAFETY: live arguments, see the type.
         unsafe { hirs_arg_int(self.0) }
@@ -156,7 +159,7 @@ unsafe extern "C" fn hirs_sdscatfmt_args(s: sds, fmt: *const c_char, args: *mut 
         if fmt.is_null() {
             return s;
         }
-        give(s, |s| s.append_fmt(CStr::from_ptr(fmt).to_bytes(), &mut Taken(args)))
+        give(s, |s| s.append_fmt(CStr::from_ptr(fmt).to_bytes(), &mut Taken::<true>(args)))
     }
 }
 
@@ -188,7 +191,7 @@ unsafe extern "C" fn hirs_format_args(
         if target.is_null() {
             return -1;
         }
-        let (bytes, len) = match to_block(|sink| format::write(format, &mut Taken(args), sink)) {
+        let (bytes, len) = match to_block(|sink| format::write(format, &mut Taken::<false>(args), sink)) {
             Ok(made) => made,
             Err(Invalid::Format) => return -2,
             Err(_) => return -1,
@@ -206,7 +209,7 @@ unsafe extern "C" fn hirs_append_args(
     args: *mut hirs_args,
 ) -> c_int {
     // SAFETY: the caller's promise, see hiredis.h.
-    unsafe { on(c, |c| c.append_format(format, &mut Taken(args))) }
+    unsafe { on(c, |c| c.append_format(format, &mut Taken::<false>(args))) }
 }
 
 #[unsafe(no_mangle)]
@@ -218,7 +221,7 @@ unsafe extern "C" fn hirs_command_args(
     // SAFETY: the caller's promise, see hiredis.h.
     unsafe {
         let Some(c) = Ctx::from_raw(c) else { return ptr::null_mut() };
-        c.command_format(format, &mut Taken(args)).unwrap_or(ptr::null_mut())
+        c.command_format(format, &mut Taken::<false>(args)).unwrap_or(ptr::null_mut())
     }
 }
 
@@ -242,5 +245,5 @@ unsafe extern "C" fn hirs_async_command_args(
     args: *mut hirs_args,
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
-    unsafe { submit(ac, fn_, privdata, |sink| format::write(format, &mut Taken(args), sink)) }
+    unsafe { submit(ac, fn_, privdata, |sink| format::write(format, &mut Taken::<false>(args), sink)) }
 }

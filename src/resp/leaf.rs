@@ -2,7 +2,7 @@
 //!
 //! What is not, the reader takes apart item by item (read/tasks.rs).
 
-use core::ffi::{c_int, c_void};
+use core::ffi::c_int;
 use core::{ptr, slice};
 
 use memchr::memchr2;
@@ -10,119 +10,201 @@ use memchr::memchr2;
 use crate::abi::*;
 use crate::resp::reply;
 
-/// Makes the object of a leaf; NULL says that memory ran out.
-///
-/// # Safety
-/// Of each: `len` bytes at `text` are readable.
-pub(super) trait Make {
-    unsafe fn text(&self, kind: c_int, text: *const u8, len: usize) -> *mut c_void;
-    unsafe fn integer(&self, value: i64) -> *mut c_void;
-    unsafe fn double(&self, value: f64, text: *const u8, len: usize) -> *mut c_void;
+/// A reply without elements, as it stands in the buffer.
+pub(super) enum Leaf {
+    Text { kind: c_int, text: *const u8, len: usize },
+    Integer(i64),
+    Double { value: f64, text: *const u8, len: usize },
 }
 
-/// Makes replies, as the default functions do.
-pub(super) struct Native;
-
-impl Make for Native {
+impl Leaf {
+    /// The leaf at `at`, and where it ends, if it is of a common type, all of it is there and
+    /// nothing is wrong with it.
+    ///
+    /// # Safety
+    /// The bytes from `at` to `end` are readable, and two NULs at `end`. These stop every loop
+    /// here: a NUL is no digit, and no part of a line end. They stay as they are while the leaf
+    /// is in use.
     #[inline(always)]
-    unsafe fn text(&self, kind: c_int, text: *const u8, len: usize) -> *mut c_void {
+    pub(super) unsafe fn read(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
         // SAFETY: the caller's promise.
-        unsafe { reply::text(kind, text, len).cast() }
+        unsafe {
+            match Leaf::near(at, end) {
+                None => Leaf::far_apart(at, end),
+                near => near,
+            }
+        }
     }
 
-    #[inline(always)]
-    unsafe fn integer(&self, value: i64) -> *mut c_void {
-        reply::integer(REDIS_REPLY_INTEGER, value).cast()
-    }
-
-    #[inline(always)]
-    unsafe fn double(&self, value: f64, text: *const u8, len: usize) -> *mut c_void {
+    /// As `far`, where it is not worth a copy of the code.
+    ///
+    /// # Safety
+    /// As for `read`.
+    #[inline(never)]
+    pub(super) unsafe fn far_apart(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
         // SAFETY: the caller's promise.
-        unsafe { reply::double(value, text, len).cast() }
+        unsafe { Leaf::far(at, end) }
     }
-}
 
-/// Makes the object at `at`, if it is a leaf of a common type, all of it is there and nothing
-/// is wrong with it, after telling `took` where it ends. The object is NULL when memory ran
-/// out. Everything else takes the long way, task by task.
-///
-/// # Safety
-/// The bytes from `at` to `end` are readable, and a NUL at `end`, which stops every loop
-/// here: it is no digit, and no part of a line end. They stay as they are until the reply
-/// is made.
-#[inline(always)]
-pub(super) unsafe fn whole_leaf(
-    at: *const u8,
-    end: *const u8,
-    make: &impl Make,
-    took: impl FnOnce(*const u8),
-) -> Option<*mut c_void> {
-    // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
-    unsafe {
-        let (mark, body) = (*at, at.add(1));
-        // One after the other, the most frequent first: cheaper than a table.
-        if mark == b'$' {
-            let (len, line) = digits(body);
+    /// As `read`, for bulk strings, positive integers and short statuses: the most frequent,
+    /// which take no search.
+    ///
+    /// # Safety
+    /// As for `read`.
+    #[inline(always)]
+    pub(super) unsafe fn near(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
+        unsafe {
+            let mark = *at;
+            // One after the other, the most frequent first: cheaper than a table.
+            if mark == b'$' {
+                let (len, line) = digits(at)?;
+                if !is_line_end(line) {
+                    return None;
+                }
+                let (len, text) = (usize::try_from(len).ok()?, line.add(2));
+                if len >= end.addr() - text.addr() || !is_line_end(text.add(len)) {
+                    return None;
+                }
+                return Some((Leaf::Text { kind: REDIS_REPLY_STRING, text, len }, text.add(len + 2)));
+            }
+            if mark == b':' {
+                let (value, line) = digits(at)?;
+                if !is_line_end(line) {
+                    return None;
+                }
+                return Some((Leaf::Integer(value.cast_signed()), line.add(2)));
+            }
+            if mark != b'+' {
+                return None;
+            }
+            let body = at.add(1);
+            let line = near_control(body);
+            if !is_line_end(line) {
+                return None;
+            }
+            let len = line.addr() - body.addr();
+            Some((Leaf::Text { kind: REDIS_REPLY_STATUS, text: body, len }, line.add(2)))
+        }
+    }
+
+    /// As `read`, for what is left.
+    ///
+    /// # Safety
+    /// As for `read`.
+    #[inline(always)]
+    pub(super) unsafe fn far(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
+        unsafe {
+            let body = at.add(1);
+            let kind = match *at {
+                b'+' => REDIS_REPLY_STATUS,
+                b'-' => REDIS_REPLY_ERROR,
+                b',' => return Leaf::double(body),
+                b':' => return Leaf::negative(body),
+                _ => return None,
+            };
+            let line = line_break(body, end);
+            if !is_line_end(line) {
+                return None;
+            }
+            Some((Leaf::Text { kind, text: body, len: line.addr() - body.addr() }, line.add(2)))
+        }
+    }
+
+    /// # Safety
+    /// As for `read`, for an integer whose text is at `at`.
+    #[inline(never)]
+    unsafe fn negative(at: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if *at != b'-' {
+                return None;
+            }
+            let (value, line) = digits(at)?;
+            if value == 0 || !is_line_end(line) {
+                return None;
+            }
+            Some((Leaf::Integer(value.cast_signed().wrapping_neg()), line.add(2)))
+        }
+    }
+
+    /// # Safety
+    /// As for `read`, for a double whose text is at `at`.
+    #[inline(always)]
+    unsafe fn double(at: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (value, line) = short_double(at);
             if line.is_null() || !is_line_end(line) {
                 return None;
             }
-            let len = usize::try_from(len).ok()?;
-            let text = line.add(2);
-            if len >= end.addr() - text.addr() || !is_line_end(text.add(len)) {
-                return None;
+            Some((Leaf::Double { value, text: at, len: line.addr() - at.addr() }, line.add(2)))
+        }
+    }
+
+    /// As the default functions make it; NULL when memory ran out.
+    ///
+    /// # Safety
+    /// The bytes are as they were when it was read.
+    #[inline(always)]
+    pub(super) unsafe fn reply(&self) -> *mut redisReply {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match *self {
+                Leaf::Text { kind, text, len } => reply::text(kind, text, len),
+                Leaf::Integer(value) => reply::integer(REDIS_REPLY_INTEGER, value),
+                Leaf::Double { value, text, len } => reply::double(value, text, len),
             }
-            took(text.add(len + 2));
-            return Some(make.text(REDIS_REPLY_STRING, text, len));
         }
-        if mark == b':' {
-            let negative = *body == b'-';
-            let (value, line) = digits(body.add(usize::from(negative)));
-            if line.is_null() || !is_line_end(line) || (negative && value == 0) {
-                return None;
-            }
-            took(line.add(2));
-            let value = if negative { (value as i64).wrapping_neg() } else { value as i64 };
-            return Some(make.integer(value));
-        }
-        let (kind, line) = match mark {
-            b'+' => (REDIS_REPLY_STATUS, near_line_break(body, end)),
-            b'-' => (REDIS_REPLY_ERROR, line_break(body, end)),
-            b',' => return whole_double(body, make, took),
-            _ => return None,
-        };
-        if !is_line_end(line) {
-            return None;
-        }
-        took(line.add(2));
-        Some(make.text(kind, body, line.addr() - body.addr()))
     }
 }
 
-/// As `whole_leaf`, for a double whose text is at `at`.
+/// As `Leaf::reply`, where it is not worth a copy of the code.
 ///
 /// # Safety
-/// As for `whole_leaf`.
-#[inline(always)]
-unsafe fn whole_double(at: *const u8, make: &impl Make, took: impl FnOnce(*const u8)) -> Option<*mut c_void> {
+/// As for `Leaf::reply`.
+#[inline(never)]
+pub(super) unsafe fn make(leaf: &Leaf) -> *mut redisReply {
+    // SAFETY: the caller's promise.
+    unsafe { leaf.reply() }
+}
+
+/// How many bytes the small bulk string at `at` takes at least, as far as its header tells,
+/// if nothing is wrong with it so far.
+///
+/// # Safety
+/// As for `Leaf::read`.
+pub(super) unsafe fn bulk_size(at: *const u8, end: *const u8) -> Option<usize> {
+    const SMALL: u64 = 1 << 15;
     // SAFETY: the caller's promise.
     unsafe {
-        let (value, line) = short_double(at);
-        if line.is_null() || !is_line_end(line) {
-            return None;
+        let (b'$', (len, line)) = (*at, digits(at)?) else { return None };
+        let header = line.addr() - at.addr() + 2;
+        if line == end || (line.add(1) == end && *line == b'\r') {
+            return Some(header);
         }
-        took(line.add(2));
-        Some(make.double(value, at, line.addr() - at.addr()))
+        (is_line_end(line) && len <= SMALL).then_some(header + len as usize + 2)
     }
 }
 
-/// The head of an aggregate at `at`, unless it is empty or absurd: its type, the number it
-/// announces, and where its elements begin; NULL if there is none.
+/// Whether an aggregate begins at `at`, of those that `head` reads.
 ///
 /// # Safety
-/// As for `whole_leaf`.
+/// As for `Leaf::read`.
 #[inline(always)]
-pub(super) unsafe fn head(at: *const u8) -> (c_int, u32, *const u8) {
-    const MOST: u64 = 1 << 28;
+pub(super) unsafe fn is_head(at: *const u8) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { matches!(*at, b'*' | b'%' | b'~' | b'>') }
+}
+
+/// The head of an aggregate at `at`, which may be empty: its type, how many elements
+/// it announces, and where they begin.
+///
+/// # Safety
+/// As for `Leaf::read`.
+#[inline(always)]
+pub(super) unsafe fn head(at: *const u8) -> Option<(c_int, u64, *const u8)> {
     // SAFETY: the caller's promise.
     unsafe {
         let kind = match *at {
@@ -130,13 +212,15 @@ pub(super) unsafe fn head(at: *const u8) -> (c_int, u32, *const u8) {
             b'%' => REDIS_REPLY_MAP,
             b'~' => REDIS_REPLY_SET,
             b'>' => REDIS_REPLY_PUSH,
-            _ => return (0, 0, ptr::null()),
+            _ => return None,
         };
-        let (count, line) = digits(at.add(1));
-        if line.is_null() || !is_line_end(line) || count == 0 || count > MOST {
-            return (0, 0, ptr::null());
+        let (count, line) = digits(at)?;
+        if !is_line_end(line) {
+            return None;
         }
-        (kind, count as u32, line.add(2))
+        // It has 18 digits at most.
+        let count = if kind == REDIS_REPLY_MAP { 2 * count } else { count };
+        Some((kind, count, line.add(2)))
     }
 }
 
@@ -145,7 +229,7 @@ pub(super) unsafe fn head(at: *const u8) -> (c_int, u32, *const u8) {
 /// NULL if it is not so.
 ///
 /// # Safety
-/// As for `whole_leaf`.
+/// As for `Leaf::read`.
 #[inline(never)]
 unsafe fn short_double(at: *const u8) -> (f64, *const u8) {
     const MOST: usize = 15;
@@ -175,53 +259,59 @@ unsafe fn short_double(at: *const u8) -> (f64, *const u8) {
 /// where they end. It wraps if there are too many.
 ///
 /// # Safety
-/// As for `whole_leaf`.
+/// As for `Leaf::read`.
 #[inline(always)]
 unsafe fn more_digits(number: u64, at: *const u8) -> (u64, *const u8) {
     let (mut number, mut next) = (number, at);
     // SAFETY: the caller's promise.
     unsafe {
-        loop {
-            let digit = (*next).wrapping_sub(b'0');
-            if digit > 9 {
-                return (number, next);
-            }
-            number = number.wrapping_mul(10).wrapping_add(digit.into());
+        while let Some(digit) = digit(next) {
+            number = number.wrapping_mul(10).wrapping_add(digit);
             next = next.add(1);
         }
+        (number, next)
     }
 }
 
-/// The number at `at`, of so few digits that it cannot overflow, and where they end; NULL
-/// if there are none, or it is not written as RESP writes it.
+/// The number behind the byte at `at`, of so few digits that it cannot overflow, and where
+/// they end, if it is written as RESP writes it.
 ///
 /// # Safety
-/// As for `whole_leaf`.
+/// As for `Leaf::read`.
 #[inline(always)]
-unsafe fn digits(at: *const u8) -> (u64, *const u8) {
+unsafe fn digits(at: *const u8) -> Option<(u64, *const u8)> {
     const MOST: usize = 18;
     // SAFETY: the caller's promise.
     unsafe {
-        let (value, next) = more_digits(0, at);
+        let first = digit(at.add(1))?;
+        let Some(second) = digit(at.add(2)) else { return Some((first, at.add(2))) };
+        let (value, next) = more_digits(first * 10 + second, at.add(3));
         // What wrapped is too long.
-        let len = next.addr() - at.addr();
-        let plain = len == 1 || (*at != b'0' && len.wrapping_sub(1) < MOST);
-        (value, if plain { next } else { ptr::null() })
+        if first == 0 || next.addr() - at.addr() > 1 + MOST { None } else { Some((value, next)) }
     }
 }
 
 /// # Safety
-/// As for `whole_leaf`.
+/// As for `Leaf::read`.
+#[inline(always)]
+unsafe fn digit(at: *const u8) -> Option<u64> {
+    // SAFETY: the caller's promise.
+    let digit = unsafe { u64::from(*at) }.wrapping_sub(b'0'.into());
+    if digit > 9 { None } else { Some(digit) }
+}
+
+/// # Safety
+/// As for `Leaf::read`.
 #[inline(always)]
 unsafe fn is_line_end(at: *const u8) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { *at == b'\r' && *at.add(1) == b'\n' }
+    // SAFETY: the caller's promise: at the end are two NULs.
+    unsafe { at.cast::<[u8; 2]>().read() == *b"\r\n" }
 }
 
 /// Where the first CR or LF is, or the end.
 ///
 /// # Safety
-/// As for `whole_leaf`.
+/// As for `Leaf::read`.
 #[inline(always)]
 unsafe fn line_break(at: *const u8, end: *const u8) -> *const u8 {
     // SAFETY: the caller's promise.
@@ -231,23 +321,19 @@ unsafe fn line_break(at: *const u8, end: *const u8) -> *const u8 {
     }
 }
 
-/// As `line_break`, for lines that are shorter than it takes to call memchr, as a rule.
+/// Where the first control character is, if it is not far.
 ///
 /// # Safety
-/// As for `whole_leaf`.
+/// As for `Leaf::read`.
 #[inline(always)]
-unsafe fn near_line_break(at: *const u8, end: *const u8) -> *const u8 {
+unsafe fn near_control(at: *const u8) -> *const u8 {
     const NEAR: usize = 8;
     // SAFETY: the caller's promise.
     unsafe {
         let mut next = at;
-        // What is not greater is CR or LF, with few exceptions.
-        while *next > b'\r' {
+        while *next > b'\r' && next.addr() - at.addr() < NEAR {
             next = next.add(1);
-            if next.addr() - at.addr() > NEAR {
-                break;
-            }
         }
-        if *next == b'\r' { next } else { line_break(next, end) }
+        next
     }
 }

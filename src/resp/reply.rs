@@ -5,15 +5,16 @@
 //! into another reply, or build a tree themselves and have it freed here.
 //!
 //! The reader's own trees grow their element vectors as elements arrive, so that a
-//! server cannot make the client allocate by announcing. `elements` then counts
-//! what is there, and reaches the announced number with the last element.
+//! server cannot make the client allocate by announcing. While an aggregate grows,
+//! `elements` counts what is there, `integer` is the number that was announced, `len`
+//! the room of the vector, and `str` the aggregate that this one is the last element of.
 
 use core::ffi::{c_char, c_double, c_int, c_longlong, c_void};
 use core::mem::size_of;
 use core::ptr;
 
 use crate::abi::*;
-use crate::alloc::{free, malloc, realloc};
+use crate::alloc::{free, free_any, malloc, realloc};
 use crate::resp::is_aggregate;
 use crate::room;
 
@@ -22,40 +23,46 @@ const FIRST_ELEMENTS: usize = 8;
 
 const PTR: usize = size_of::<*mut redisReply>();
 
-/// A reply without text or elements; NULL when memory ran out.
+/// A reply without elements; NULL when memory ran out.
 #[inline(always)]
-fn node(kind: c_int) -> *mut redisReply {
+fn node(kind: c_int, integer: c_longlong, dval: c_double, str: *mut c_char, len: usize) -> *mut redisReply {
     let reply = malloc(size_of::<redisReply>()).cast::<redisReply>();
     if !reply.is_null() {
-        let empty = redisReply {
+        let content = redisReply {
             r#type: kind,
-            integer: 0,
-            dval: 0.0,
-            len: 0,
-            str: ptr::null_mut(),
+            integer,
+            dval,
+            len,
+            str,
             vtype: [0; 4],
             elements: 0,
             element: ptr::null_mut(),
         };
         // SAFETY: the block has room for a reply.
-        unsafe { reply.write(empty) };
+        unsafe { reply.write(content) };
     }
     reply
 }
 
+/// A reply without text or elements.
+#[inline(always)]
+fn bare(kind: c_int) -> *mut redisReply {
+    node(kind, 0, 0.0, ptr::null_mut(), 0)
+}
+
 pub(crate) fn nil() -> *mut redisReply {
-    node(REDIS_REPLY_NIL)
+    bare(REDIS_REPLY_NIL)
+}
+
+/// An aggregate without elements.
+pub(crate) fn empty(kind: c_int) -> *mut redisReply {
+    bare(kind)
 }
 
 /// An integer, or a bool with 0 or 1.
 #[inline(always)]
 pub(crate) fn integer(kind: c_int, value: c_longlong) -> *mut redisReply {
-    let reply = node(kind);
-    if !reply.is_null() {
-        // SAFETY: a live reply.
-        unsafe { (*reply).integer = value };
-    }
-    reply
+    node(kind, value, 0.0, ptr::null_mut(), 0)
 }
 
 /// A reply with a copy of `len` bytes at `text`.
@@ -64,6 +71,24 @@ pub(crate) fn integer(kind: c_int, value: c_longlong) -> *mut redisReply {
 /// `len` bytes at `text` are readable.
 #[inline(always)]
 pub(crate) unsafe fn text(kind: c_int, text: *const u8, len: usize) -> *mut redisReply {
+    // SAFETY: the caller's promise.
+    unsafe { text_and_value(kind, text, len, 0.0) }
+}
+
+/// A double with the text it was read from.
+///
+/// # Safety
+/// `len` bytes at `text` are readable.
+#[inline(always)]
+pub(crate) unsafe fn double(value: c_double, text: *const u8, len: usize) -> *mut redisReply {
+    // SAFETY: the caller's promise.
+    unsafe { text_and_value(REDIS_REPLY_DOUBLE, text, len, value) }
+}
+
+/// # Safety
+/// As for `text`.
+#[inline(always)]
+unsafe fn text_and_value(kind: c_int, text: *const u8, len: usize, value: c_double) -> *mut redisReply {
     let copy = malloc(len.wrapping_add(1)).cast::<u8>();
     if copy.is_null() {
         return ptr::null_mut();
@@ -72,7 +97,7 @@ pub(crate) unsafe fn text(kind: c_int, text: *const u8, len: usize) -> *mut redi
     unsafe {
         room::copy(text, copy, len);
         copy.add(len).write(0);
-        adopt(kind, copy, len)
+        adopt(kind, copy, len, value)
     }
 }
 
@@ -100,75 +125,64 @@ pub(crate) unsafe fn string(kind: c_int, bytes: *const u8, len: usize) -> *mut r
 /// # Safety
 /// `text` is a live block of `len` bytes and a NUL that nobody else owns.
 #[inline(always)]
-pub(crate) unsafe fn adopt(kind: c_int, text: *mut u8, len: usize) -> *mut redisReply {
-    let reply = node(kind);
-    // SAFETY: a live reply, or a block that nobody else owns.
+pub(crate) unsafe fn adopt(kind: c_int, text: *mut u8, len: usize, value: c_double) -> *mut redisReply {
+    let reply = node(kind, 0, value, text.cast(), len);
+    if reply.is_null() {
+        // SAFETY: a block that nobody else owns.
+        unsafe { free(text.cast()) };
+    }
+    reply
+}
+
+/// An aggregate to which `announced` elements, one at least, will be added one by one, with
+/// room for as many of them as `unread` bytes can hold, at this depth of nesting. It will be the
+/// last element of `parent`, if that is not NULL. NULL when memory ran out.
+#[inline(always)]
+pub(crate) fn growing(
+    kind: c_int,
+    announced: usize,
+    unread: usize,
+    depth: usize,
+    parent: *mut redisReply,
+) -> *mut redisReply {
+    let room = if announced <= FIRST_ELEMENTS { announced } else { expected(announced, unread, depth) };
+    let element = malloc(room * PTR).cast::<*mut redisReply>();
+    if element.is_null() {
+        return ptr::null_mut();
+    }
+    let reply = node(kind, announced as c_longlong, 0.0, parent.cast(), room);
+    // SAFETY: a new reply, or a block that nobody else owns.
     unsafe {
         if reply.is_null() {
-            free(text.cast());
+            free(element.cast());
         } else {
-            (*reply).str = text.cast();
-            (*reply).len = len;
+            (*reply).element = element;
         }
     }
     reply
 }
 
-/// A double with the text it was read from.
-///
-/// # Safety
-/// `len` bytes at `bytes` are readable.
-pub(crate) unsafe fn double(value: c_double, bytes: *const u8, len: usize) -> *mut redisReply {
-    // SAFETY: the caller's promise, then a live reply.
-    unsafe {
-        let reply = text(REDIS_REPLY_DOUBLE, bytes, len);
-        if !reply.is_null() {
-            (*reply).dval = value;
-        }
-        reply
-    }
-}
-
-/// An aggregate to which `announced` elements will be added one by one, with room for
-/// the first `expected` of them. Until the last one `len` holds the room there is.
-pub(crate) fn growing(kind: c_int, announced: usize, expected: usize) -> *mut redisReply {
-    let reply = node(kind);
-    if reply.is_null() || announced == 0 {
-        return reply;
-    }
-    let room = announced.min(expected.max(FIRST_ELEMENTS));
-    let element = malloc(room * PTR).cast::<*mut redisReply>();
-    // SAFETY: a live reply that nobody else knows.
-    unsafe {
-        if element.is_null() {
-            free(reply.cast());
-            return ptr::null_mut();
-        }
-        (*reply).element = element;
-        (*reply).len = room;
-    }
-    reply
+/// How many of the announced elements so many unread bytes can hold, about: one takes four
+/// bytes or so at least. Dividing by the depth keeps the vectors of nested announcements
+/// together in proportion to the bytes.
+#[inline(never)]
+fn expected(announced: usize, unread: usize, depth: usize) -> usize {
+    announced.min(unread.checked_div(4 * (depth + 1)).unwrap_or(0).max(FIRST_ELEMENTS))
 }
 
 /// Puts `child` after the elements that `parent` has. On failure false, and the
 /// child is freed.
 ///
 /// # Safety
-/// `parent` came from `growing` with `announced`, and has fewer elements than that.
+/// `parent` grows, and is not full.
 #[inline(always)]
-pub(crate) unsafe fn add(parent: *mut redisReply, announced: usize, child: *mut redisReply) -> bool {
-    // SAFETY: the vector has room for `len` elements, see `growing`.
+pub(crate) unsafe fn add(parent: *mut redisReply, child: *mut redisReply) -> bool {
+    // SAFETY: the caller's promise; the vector has room for `len` elements.
     unsafe {
         let at = (*parent).elements;
-        if at == (*parent).len {
-            let room = at.saturating_mul(2).min(announced);
-            let element = realloc((*parent).element.cast(), room * PTR).cast::<*mut redisReply>();
-            if element.is_null() {
-                release(child.cast());
-                return false;
-            }
-            (*parent).element = element;
-            (*parent).len = room;
+        if at == (*parent).len && !widen(parent) {
+            release(child.cast());
+            return false;
         }
         (*parent).element.add(at).write(child);
         (*parent).elements = at + 1;
@@ -176,20 +190,57 @@ pub(crate) unsafe fn add(parent: *mut redisReply, announced: usize, child: *mut 
     true
 }
 
-/// The last element is complete: nothing is added any more.
+/// Makes room for more elements; false when memory ran out.
 ///
 /// # Safety
-/// `reply` came from `growing`.
-#[inline]
-pub(crate) unsafe fn complete(reply: *mut redisReply) {
+/// As for `add`.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn widen(parent: *mut redisReply) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { (*reply).len = 0 }
+    unsafe {
+        let room = (*parent).len.saturating_mul(2).min((*parent).integer as usize);
+        let element = realloc((*parent).element.cast(), room * PTR).cast::<*mut redisReply>();
+        if element.is_null() {
+            return false;
+        }
+        (*parent).element = element;
+        (*parent).len = room;
+    }
+    true
+}
+
+/// Whether an aggregate has all the elements that were announced.
+///
+/// # Safety
+/// `reply` grows.
+#[inline(always)]
+pub(crate) unsafe fn is_full(reply: *const redisReply) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (*reply).elements == (*reply).integer as usize }
+}
+
+/// The last element is complete: nothing is added any more. Gives the aggregate that this
+/// one is part of, or NULL.
+///
+/// # Safety
+/// `reply` grows.
+#[inline(always)]
+pub(crate) unsafe fn complete(reply: *mut redisReply) -> *mut redisReply {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let parent = (*reply).str.cast();
+        (*reply).integer = 0;
+        (*reply).len = 0;
+        (*reply).str = ptr::null_mut();
+        parent
+    }
 }
 
 /// Takes the last element off again and frees it.
 ///
 /// # Safety
-/// `parent` came from `growing` and has elements.
+/// `parent` grows and has elements.
 pub(crate) unsafe fn drop_last(parent: *mut redisReply) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -207,35 +258,34 @@ pub(crate) unsafe fn release(reply: *mut c_void) {
     let reply = reply.cast::<redisReply>();
     // SAFETY: the caller's promise.
     unsafe {
-        if !reply.is_null() {
-            if is_aggregate((*reply).r#type) { release_tree(reply) } else { release_leaf(reply) }
+        if reply.is_null() {
+            return;
         }
+        if has_text((*reply).r#type) {
+            free_any((*reply).str.cast());
+        } else if is_aggregate((*reply).r#type) {
+            return release_tree(reply);
+        }
+        free_any(reply.cast());
     }
 }
 
-/// # Safety
-/// As for `release`, for a reply without elements.
+/// Whether replies of this type have a text.
 #[inline(always)]
-unsafe fn release_leaf(reply: *mut redisReply) {
-    // SAFETY: the caller's promise; a reply of these types has a text.
-    unsafe {
-        if matches!(
-            (*reply).r#type,
-            REDIS_REPLY_STRING
-                | REDIS_REPLY_STATUS
-                | REDIS_REPLY_ERROR
-                | REDIS_REPLY_DOUBLE
-                | REDIS_REPLY_BIGNUM
-                | REDIS_REPLY_VERB
-        ) {
-            free((*reply).str.cast());
-        }
-        free(reply.cast());
-    }
+fn has_text(kind: c_int) -> bool {
+    matches!(
+        kind,
+        REDIS_REPLY_STRING
+            | REDIS_REPLY_STATUS
+            | REDIS_REPLY_ERROR
+            | REDIS_REPLY_DOUBLE
+            | REDIS_REPLY_BIGNUM
+            | REDIS_REPLY_VERB
+    )
 }
 
-/// Needs no stack: while an aggregate's elements are freed, its `str` points to its parent
-/// and its `len` counts the elements done.
+/// Needs no stack: while an aggregate's elements are freed, from the last to the first, its
+/// `str` points to its parent and its `elements` counts what is left.
 ///
 /// # Safety
 /// As for `release`, for an aggregate.
@@ -245,35 +295,32 @@ unsafe fn release_tree(tree: *mut redisReply) {
     // SAFETY: `tree` is live and, like everything below it, ours alone.
     unsafe {
         (*parent).str = ptr::null_mut();
-        let mut at = 0;
-        loop {
-            let (count, element) = ((*parent).elements, (*parent).element);
-            let mut deeper = ptr::null_mut::<redisReply>();
-            while at < count && !element.is_null() {
-                let child = element.add(at).read();
-                at += 1;
-                if !child.is_null() {
-                    if is_aggregate((*child).r#type) {
-                        deeper = child;
-                        break;
-                    }
-                    release_leaf(child);
+        'aggregates: loop {
+            let vector = (*parent).element;
+            let mut left = if vector.is_null() { 0 } else { (*parent).elements };
+            while left > 0 {
+                left -= 1;
+                let child = vector.add(left).read();
+                if child.is_null() {
+                    continue;
                 }
-            }
-            if !deeper.is_null() {
-                (*parent).len = at;
-                (*deeper).str = parent.cast();
-                (parent, at) = (deeper, 0);
-                continue;
+                if has_text((*child).r#type) {
+                    free_any((*child).str.cast());
+                } else if is_aggregate((*child).r#type) {
+                    (*parent).elements = left;
+                    (*child).str = parent.cast();
+                    parent = child;
+                    continue 'aggregates;
+                }
+                free_any(child.cast());
             }
             let done = parent;
             parent = (*done).str.cast();
-            free(element.cast());
-            free(done.cast());
+            free_any(vector.cast());
+            free_any(done.cast());
             if parent.is_null() {
                 return;
             }
-            at = (*parent).len;
         }
     }
 }
@@ -321,7 +368,7 @@ unsafe extern "C" fn create_string(task: *const redisReadTask, text: *mut c_char
 unsafe extern "C" fn create_array(task: *const redisReadTask, elements: usize) -> *mut c_void {
     // SAFETY: the contract of redisReplyObjectFunctions, see read.h.
     unsafe {
-        let reply = node((*task).r#type);
+        let reply = bare((*task).r#type);
         if !reply.is_null() && elements > 0 {
             (*reply).element = crate::alloc::calloc(elements, PTR).cast();
             if (*reply).element.is_null() {

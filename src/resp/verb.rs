@@ -24,21 +24,35 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Whether a name is surely `Other`: a quick look at its length and first letter, which
-    /// is enough for most commands.
+    /// Whether a command, as it is written, is surely `Other`: a quick look at the length of its
+    /// name and the first letter, which is enough for most.
     #[inline(always)]
-    pub(crate) fn is_other(name: &[u8]) -> bool {
-        const LETTERS: u32 = {
-            let (mut set, mut i, letters) = (0, 0, b"CDEHMPRSU");
-            while i < letters.len() {
-                set |= 1 << (letters[i] & 31);
+    pub(crate) fn is_surely_other(command: &[u8]) -> bool {
+        const fn letters(all: &[u8]) -> u32 {
+            let (mut set, mut i) = (0, 0);
+            while i < all.len() {
+                set |= 1 << (all[i] & 31);
                 i += 1;
             }
             set
+        }
+        /// The first letters of the other verbs, by their length.
+        const FIRST: [u32; 10] = {
+            let mut first = [0; 10];
+            first[4] = letters(b"E");
+            first[5] = letters(b"HMR");
+            first[6] = letters(b"C");
+            first[7] = letters(b"DM");
+            first[9] = letters(b"S");
+            first
         };
-        match name {
-            [first, _, _, _, ..] => LETTERS & (1 << (first & 31)) == 0,
-            _ => true,
+        match command {
+            [_, _, _, b'\n', _, len, _, b'\n', ..] if *len < b'4' => true,
+            [_, _, _, b'\n', _, len, _, b'\n', first, ..] => {
+                let letters = FIRST.get(usize::from(len.wrapping_sub(b'0'))).copied();
+                letters.is_some_and(|set| set & (1 << (first & 31)) == 0)
+            }
+            _ => false,
         }
     }
 
@@ -87,9 +101,14 @@ mod tests {
         for verb in
             ["exec", "HELLO", "Multi", "RESET", "CLIENT", "DISCARD", "monitor", "SUBSCRIBE", "punsubscribe"]
         {
-            assert!(!Verb::is_other(verb.as_bytes()), "{verb}");
+            let command = format!("*2\r\n${}\r\n{verb}\r\n$1\r\nx\r\n", verb.len());
+            assert!(!Verb::is_surely_other(command.as_bytes()), "{verb}");
         }
-        assert!(Verb::is_other(b"LPUSH") && Verb::is_other(b"GET") && Verb::is_other(b""));
+        assert!(Verb::is_surely_other(b"*1\r\n$5\r\nLPUSH\r\n"));
+        assert!(Verb::is_surely_other(b"*1\r\n$3\r\nSET\r\n"));
+        assert!(Verb::is_surely_other(b"*1\r\n$4\r\nPING\r\n"));
+        assert!(!Verb::is_surely_other(b"*0\r\n"));
+        assert!(Verb::is_surely_other(b"*1\r\n$0\r\n\r\n"));
         for other in ["", "GET", "SUBSCRIBED", "MONITOR1", "PING"] {
             assert_eq!(Verb::of(other.as_bytes()), Verb::Other, "{other}");
         }

@@ -11,7 +11,7 @@ use memchr::memchr;
 
 use super::Sds;
 use crate::alloc::{self, OutOfMemory};
-use crate::args::Args;
+use crate::args::{Args, Rewind};
 use crate::decimal::Decimal;
 use crate::room::Room;
 
@@ -26,7 +26,7 @@ impl Sds {
     ///
     /// # Safety
     /// Each `%s` has a C string or NULL, each `%S` a live sds or NULL; none is this string.
-    pub(crate) unsafe fn append_fmt(self, fmt: &[u8], args: &mut dyn Args) -> Result<Sds, OutOfMemory> {
+    pub(crate) unsafe fn append_fmt(self, fmt: &[u8], args: &mut dyn Rewind) -> Result<Sds, OutOfMemory> {
         let mut len = 0usize;
         // SAFETY: the caller's promise.
         unsafe { pieces(fmt, args, &mut |piece| len = len.saturating_add(piece.len())) };

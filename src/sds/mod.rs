@@ -90,9 +90,17 @@ impl Sds {
         Ok(s)
     }
 
-    /// An empty string with room for `capacity` bytes.
-    pub(crate) fn with_capacity(capacity: usize) -> Result<Sds, OutOfMemory> {
-        Sds::with_room(Kind::growable(capacity), capacity)
+    /// An empty string with room for `capacity` bytes, and the header of short ones.
+    #[inline(always)]
+    pub(crate) fn with_short_capacity(capacity: u8) -> Result<Sds, OutOfMemory> {
+        const HEADER: usize = 3;
+        let size = HEADER + usize::from(capacity) + 1;
+        let block = NonNull::new(alloc::malloc(size).cast::<u8>()).ok_or(OutOfMemory)?;
+        // SAFETY: the block has header, capacity and one byte for the NUL.
+        unsafe {
+            block.cast::<[u8; 4]>().write([0, capacity, Kind::K8 as u8, 0]);
+            Ok(Sds(block.add(HEADER)))
+        }
     }
 
     /// An empty string with exactly this header and capacity.
@@ -137,11 +145,20 @@ impl Sds {
 
     #[inline]
     pub(crate) fn len(self) -> usize {
-        if self.kind() == Kind::K8 { self.field::<u8>(3).into() } else { self.long_len() }
+        if self.is_short() { self.field::<u8>(3).into() } else { self.long_len() }
+    }
+
+    /// As `is_short`, for strings of some length.
+    #[inline(always)]
+    fn is_medium(self) -> bool {
+        self.field::<u8>(1) == Kind::K16 as u8
     }
 
     #[inline(never)]
     fn long_len(self) -> usize {
+        if self.is_medium() {
+            return self.field::<u16>(5).into();
+        }
         match self.kind() {
             Kind::K5 => usize::from(self.field::<u8>(1) >> KIND_BITS),
             Kind::K8 => usize::from(self.field::<u8>(3)),
@@ -151,7 +168,16 @@ impl Sds {
         }
     }
 
+    #[inline]
     pub(crate) fn capacity(self) -> usize {
+        if self.is_short() { self.field::<u8>(2).into() } else { self.long_capacity() }
+    }
+
+    #[inline(never)]
+    fn long_capacity(self) -> usize {
+        if self.is_medium() {
+            return self.field::<u16>(3).into();
+        }
         match self.kind() {
             Kind::K5 => self.len(),
             Kind::K8 => usize::from(self.field::<u8>(2)),
@@ -164,21 +190,28 @@ impl Sds {
     /// Length and room.
     #[inline(always)]
     pub(crate) fn extent(self) -> (usize, usize) {
-        if self.kind() == Kind::K8 { (self.len(), self.avail()) } else { self.long_extent() }
+        if self.is_short() { (self.len(), self.avail()) } else { self.long_extent() }
     }
 
     #[inline(never)]
     fn long_extent(self) -> (usize, usize) {
         let (len, capacity) = match self.kind() {
-            Kind::K16 => (usize::from(self.field::<u16>(5)), usize::from(self.field::<u16>(3))),
-            _ => (self.len(), self.capacity()),
+            Kind::K16 => (self.field::<u16>(5).into(), self.field::<u16>(3).into()),
+            Kind::K32 => (self.field::<u32>(9) as usize, self.field::<u32>(5) as usize),
+            _ => return self.other_extent(),
         };
-        (len, capacity.wrapping_sub(len))
+        (len, capacity - len)
+    }
+
+    #[inline(never)]
+    fn other_extent(self) -> (usize, usize) {
+        let len = self.long_len();
+        (len, self.long_capacity() - len)
     }
 
     #[inline]
     pub(crate) fn avail(self) -> usize {
-        if self.kind() == Kind::K8 {
+        if self.is_short() {
             usize::from(self.field::<u8>(2).wrapping_sub(self.field::<u8>(3)))
         } else {
             self.long_avail()
@@ -196,34 +229,19 @@ impl Sds {
         }
     }
 
-    /// Where `n` bytes more go, if the header is that of short strings and there is room.
+    /// Whether the header is that of short strings. The bits that tell nothing are zero as a
+    /// rule, and if not, what is done for long ones serves as well.
     #[inline(always)]
-    pub(crate) fn short_room(self, n: usize) -> Option<*mut u8> {
-        let room = self.kind() == Kind::K8 && n < self.avail();
-        // SAFETY: inside the block.
-        room.then(|| unsafe { self.0.add(self.field::<u8>(3).into()).as_ptr() })
+    pub(crate) fn is_short(self) -> bool {
+        self.field::<u8>(1) == Kind::K8 as u8
     }
 
-    /// Counts `n` bytes that were written to what `short_room` gave; gives the new length.
+    /// Sets the length of a string with the header of short ones.
     #[inline(always)]
-    pub(crate) fn grow_short(self, n: usize) -> usize {
-        let len = usize::from(self.field::<u8>(3)) + n;
+    pub(crate) fn set_short_len(self, len: usize) {
         self.set_field(3, len as u8);
         // SAFETY: the block has one byte more than the capacity.
         unsafe { self.0.add(len).write(0) };
-        len
-    }
-
-    /// Makes the string empty, if its header is that of short strings.
-    #[inline(always)]
-    pub(crate) fn clear_short(self) -> bool {
-        let short = self.kind() == Kind::K8;
-        if short {
-            self.set_field(3, 0u8);
-            // SAFETY: the block has a NUL at least.
-            unsafe { self.0.write(0) };
-        }
-        short
     }
 
     fn set_capacity(self, capacity: usize) {
@@ -239,23 +257,31 @@ impl Sds {
     /// Sets the length, at most the capacity, and ends the text with a NUL.
     #[inline]
     pub(crate) fn set_len(self, len: usize) {
-        if self.kind() == Kind::K8 {
-            self.set_field(3, len as u8)
-        } else {
-            self.set_long_len(len)
-        }
-        // SAFETY: the block has one byte more than the capacity.
-        unsafe { self.0.add(len).write(0) }
+        if self.is_short() { self.set_short_len(len) } else { self.set_long_len(len) }
     }
 
     #[inline(never)]
     fn set_long_len(self, len: usize) {
-        match self.kind() {
-            Kind::K5 => self.set_field(1, (len as u8) << KIND_BITS),
-            Kind::K8 => self.set_field(3, len as u8),
-            Kind::K16 => self.set_field(5, len as u16),
-            Kind::K32 => self.set_field(9, len as u32),
-            Kind::K64 => self.set_field(17, len as u64),
+        self.count(len);
+        // SAFETY: the block has one byte more than the capacity.
+        unsafe { self.0.add(len).write(0) }
+    }
+
+    /// As `set_len`, without the NUL.
+    #[inline]
+    pub(crate) fn count(self, len: usize) {
+        // A table would cost more for these.
+        let kind = self.kind();
+        if kind == Kind::K16 {
+            self.set_field(5, len as u16)
+        } else if kind == Kind::K32 {
+            self.set_field(9, len as u32)
+        } else {
+            match kind {
+                Kind::K5 => self.set_field(1, (len as u8) << KIND_BITS),
+                Kind::K64 => self.set_field(17, len as u64),
+                _ => self.set_field(3, len as u8),
+            }
         }
     }
 
@@ -343,8 +369,9 @@ impl Sds {
 
     /// The start of the heap block.
     pub(crate) fn block(self) -> *mut c_void {
+        let header = if self.is_short() { Kind::K8.header() } else { self.kind().header() };
         // SAFETY: the header is right before the text.
-        unsafe { self.0.as_ptr().sub(self.kind().header()).cast() }
+        unsafe { self.0.as_ptr().sub(header).cast() }
     }
 
     /// The string is gone afterwards.

@@ -2,13 +2,15 @@
 
 use core::{ptr, slice};
 
-use super::{Broken, Bulk, FIRST_ROOM, Fault, Reader};
+use super::{Broken, Bulk, FIRST_ROOM, Fault, Reader, TRIM_FROM};
 use crate::alloc::{self, OutOfMemory};
 use crate::room;
 use crate::sds::Sds;
 
-/// A consumed prefix below this is not worth moving the rest for.
-const TRIM_FROM: usize = 1024;
+/// Whether a buffer has more room than an idle one may keep.
+fn is_big(buf: Sds, maxbuf: usize) -> bool {
+    maxbuf != 0 && buf.capacity() > maxbuf.max(TRIM_FROM)
+}
 
 impl Reader {
     /// Takes a copy of `len` bytes.
@@ -20,14 +22,69 @@ impl Reader {
         // SAFETY: a live reader without an error has a buffer; the rest is the caller's promise.
         unsafe {
             let r = self.0;
-            if len <= room::SHORT
-                && !self.in_bulk()
-                && let Some(buf) = self.buf()
-                && let Some(room) = buf.short_room(len)
-            {
-                room::copy(bytes, room, len);
-                (*r).len = buf.grow_short(len);
+            if len <= room::SHORT {
+                let (from, pos) = self.unread_span();
+                if from + len < (*self.whole()).short_room as usize {
+                    room::copy(bytes, (*r).buf.cast::<u8>().add(from), len);
+                    self.set_short_len(from + len, pos);
+                    return Ok(());
+                }
+            }
+            self.feed_more(bytes, len)
+        }
+    }
+
+    /// Sets length and position of a short buffer.
+    ///
+    /// # Safety
+    /// The buffer is short, and longer than that.
+    #[inline(always)]
+    unsafe fn set_short_len(self, len: usize, pos: usize) {
+        // SAFETY: the caller's promise: there is room for a second NUL, see `Leaf::read`.
+        unsafe {
+            let r = self.0;
+            if let Some(buf) = self.buf() {
+                buf.set_short_len(len);
+                buf.as_ptr().add(len + 1).write(0);
+            }
+            (*r).len = len;
+            (*r).pos = pos;
+        }
+    }
+
+    /// Where more bytes go in the buffer, and where what is unread begins then: at its start,
+    /// when all is consumed.
+    #[inline(always)]
+    fn unread_span(self) -> (usize, usize) {
+        // SAFETY: a live reader.
+        let (pos, len) = unsafe { ((*self.0).pos, (*self.0).len) };
+        if pos == len { (0, 0) } else { (len, pos) }
+    }
+
+    /// As `feed`, for more than `feed` copies itself.
+    ///
+    /// # Safety
+    /// As for `feed`.
+    #[inline(never)]
+    unsafe fn feed_more(self, bytes: *const u8, len: usize) -> Result<(), Broken> {
+        // SAFETY: as in `feed`.
+        unsafe {
+            let (from, pos) = self.unread_span();
+            if from.saturating_add(len) < (*self.whole()).short_room as usize {
+                ptr::copy_nonoverlapping(bytes, (*self.0).buf.cast::<u8>().add(from), len);
+                self.set_short_len(from + len, pos);
                 return Ok(());
+            }
+            if !self.in_bulk()
+                && let Some(buf) = self.buf()
+            {
+                let room = buf.capacity().saturating_sub(from);
+                if len < room && (room <= (*self.0).maxbuf || from > 0) {
+                    ptr::copy_nonoverlapping(bytes, buf.as_ptr().cast::<u8>().add(from), len);
+                    (*self.0).pos = pos;
+                    self.set_len(buf, from + len);
+                    return Ok(());
+                }
             }
             self.feed_any(slice::from_raw_parts(bytes, len))
         }
@@ -36,35 +93,21 @@ impl Reader {
     /// As `feed`, however much it is and whatever is to be done with the buffer first.
     #[inline(never)]
     fn feed_any(self, bytes: &[u8]) -> Result<(), Broken> {
-        // SAFETY: a live reader without an error has a buffer.
-        unsafe {
-            let r = self.0;
-            if (*r).err != 0 {
-                return Err(Broken);
-            }
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            if self.in_bulk() { self.feed_bulk(bytes) } else { self.feed_buffer(bytes) }
+        if self.err() != 0 {
+            return Err(Broken);
         }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.in_bulk() { self.feed_bulk(bytes) } else { self.feed_buffer(bytes) }
     }
 
     #[inline]
     fn feed_buffer(self, bytes: &[u8]) -> Result<(), Broken> {
-        // SAFETY: a live reader without an error has a buffer.
-        unsafe {
-            let r = self.0;
-            let avail = self.buf().map_or(0, Sds::avail);
-            if bytes.len() >= avail || avail > (*r).maxbuf {
-                self.reserve(bytes.len())?;
-            }
-            let Some(buf) = self.buf() else { return Err(Broken) };
-            let len = (*r).len + bytes.len();
-            // `bytes` are not in the buffer, which has room for them.
-            ptr::copy_nonoverlapping(bytes.as_ptr(), (*r).buf.cast::<u8>().add((*r).len), bytes.len());
-            buf.set_len(len);
-            (*r).len = len;
-        }
+        let (room, _) = self.reserve(bytes.len())?;
+        // SAFETY: `bytes` are not in the buffer, which has room for them.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len()) };
+        self.commit(bytes.len());
         Ok(())
     }
 
@@ -77,7 +120,7 @@ impl Reader {
             // SAFETY: a live reader is a Whole; there is room for `cap` bytes.
             unsafe {
                 ptr::copy_nonoverlapping(rest.as_ptr(), room, n);
-                (*self.whole()).bulk.have += n;
+                (*(*self.whole()).bulk).have += n;
             }
             rest = rest.get(n..).unwrap_or_default();
             if rest.is_empty() {
@@ -104,25 +147,22 @@ impl Reader {
 
     pub(super) fn in_bulk(self) -> bool {
         // SAFETY: a live reader is a Whole.
-        unsafe { !(*self.whole()).bulk.text.is_null() }
+        unsafe { !(*self.whole()).bulk.is_null() }
     }
 
     /// How many bytes a bulk string that is received in place still needs.
     pub(crate) fn bulk_needs(self) -> usize {
         // SAFETY: a live reader is a Whole.
-        let bulk = unsafe { &(*self.whole()).bulk };
-        if bulk.text.is_null() { 0 } else { bulk.want - bulk.have }
+        unsafe { (*self.whole()).bulk.as_ref() }.map_or(0, |bulk| bulk.want - bulk.have)
     }
 
     /// Takes `n` bytes that were written to what `room` gave.
     pub(crate) fn filled(self, n: usize) {
         // SAFETY: a live reader is a Whole.
         unsafe {
-            let bulk = &mut (*self.whole()).bulk;
-            if !bulk.text.is_null() && bulk.have < bulk.want {
-                bulk.have += n;
-            } else {
-                self.commit(n);
+            match (*self.whole()).bulk.as_mut() {
+                Some(bulk) if bulk.have < bulk.want => bulk.have += n,
+                _ => self.commit(n),
             }
         }
     }
@@ -135,24 +175,28 @@ impl Reader {
         unsafe {
             let r = self.0;
             let Some(mut buf) = self.buf() else { return Err(Broken) };
-            if (*r).len == 0 && (*r).maxbuf != 0 && buf.avail() > (*r).maxbuf && want <= (*r).maxbuf {
-                let Ok(fresh) = Sds::with_capacity(FIRST_ROOM) else {
+            if (*r).pos == (*r).len {
+                (*r).pos = 0;
+                self.set_len(buf, 0);
+            }
+            let (_, avail) = buf.extent();
+            if (*r).len == 0 && avail > (*r).maxbuf && (*r).maxbuf != 0 && want <= (*r).maxbuf {
+                let Ok(fresh) = Sds::with_short_capacity(FIRST_ROOM) else {
                     return Err(self.fail(OutOfMemory.into()));
                 };
                 buf.free();
                 buf = fresh;
-                (*r).buf = buf.as_ptr();
-                (*r).pos = 0;
-            }
-            // One more: constructors that move the text of a verbatim string over its type read
-            // four bytes past it.
-            let want = want.saturating_add(1);
-            if buf.avail() < want && (*r).pos >= TRIM_FROM && (*r).pos >= (*r).len - (*r).pos {
+            } else if want < avail {
+                return Ok((buf.tail(), avail - 1));
+            } else if (*r).pos >= TRIM_FROM && (*r).pos >= (*r).len - (*r).pos {
                 self.trim(buf);
             }
-            match buf.reserve(want) {
+            self.set_buf(buf);
+            // One more: constructors that move the text of a verbatim string over its type read
+            // four bytes past it.
+            match buf.reserve(want.saturating_add(1)) {
                 Ok(buf) => {
-                    (*r).buf = buf.as_ptr();
+                    self.set_buf(buf);
                     Ok((buf.tail(), buf.avail().saturating_sub(1)))
                 }
                 Err(oom) => Err(self.fail(oom.into())),
@@ -160,11 +204,33 @@ impl Reader {
         }
     }
 
+    pub(super) fn set_buf(self, buf: Sds) {
+        // SAFETY: a live reader is a Whole.
+        unsafe {
+            (*self.whole()).big = is_big(buf, (*self.0).maxbuf);
+            let short = buf.is_short() && !self.in_bulk();
+            (*self.whole()).short_room = if short { buf.capacity() as u32 } else { 0 };
+            (*self.0).buf = buf.as_ptr();
+        }
+    }
+
+    /// The buffer holds so many bytes now.
+    fn set_len(self, buf: Sds, len: usize) {
+        buf.set_len(len);
+        // SAFETY: a live reader is a Whole; the buffer has room for a second NUL.
+        unsafe {
+            let whole = self.whole();
+            buf.as_ptr().add(len + 1).write(0);
+            (*self.0).len = len;
+            let from = len.saturating_sub(TRIM_FROM).max(TRIM_FROM);
+            (*whole).trim_from = if (*whole).big { from.min(len) } else { from };
+        }
+    }
+
     fn commit(self, n: usize) {
         if let Some(buf) = self.buf() {
-            buf.set_len(buf.len() + n);
             // SAFETY: a live reader.
-            unsafe { (*self.0).len = buf.len() };
+            self.set_len(buf, unsafe { (*self.0).len } + n);
         }
     }
 
@@ -173,63 +239,41 @@ impl Reader {
         // SAFETY: a live reader.
         unsafe {
             buf.drop_front((*self.0).pos);
+            self.set_len(buf, (*self.0).len - (*self.0).pos);
             (*self.0).pos = 0;
-            (*self.0).len = buf.len();
         }
     }
 
-    /// Drops consumed bytes once moving the rest costs no more than reading them did.
+    /// Whether enough is consumed to look at whether it can be dropped.
     #[inline(always)]
-    pub(super) fn drop_consumed(self) {
-        // SAFETY: a live reader.
-        unsafe {
-            let (pos, left) = ((*self.0).pos, (*self.0).len - (*self.0).pos);
-            if left > 0 && (pos < TRIM_FROM || pos < left) {
-                return;
-            }
-            match self.buf() {
-                Some(buf) if left == 0 && buf.clear_short() => {
-                    (*self.0).pos = 0;
-                    (*self.0).len = 0;
-                }
-                Some(buf) => self.drop_front(buf),
-                None => {}
-            }
-        }
+    pub(super) fn has_to_drop(self) -> bool {
+        // SAFETY: a live reader is a Whole.
+        unsafe { (*self.0).pos >= (*self.whole()).trim_from }
     }
 
-    /// Drops all consumed bytes.
+    /// Drops consumed bytes once there are many and few are left. What is in the middle of a
+    /// big buffer stays until room is needed.
     #[inline(never)]
-    fn drop_front(self, buf: Sds) {
-        // SAFETY: a live reader.
-        unsafe {
-            if (*self.0).len > (*self.0).pos {
-                return self.trim(buf);
-            }
-            // Unlike hiredis: what a burst left behind goes at once, not when more comes.
-            if buf.avail() > TRIM_FROM && (*self.0).maxbuf != 0 && buf.capacity() > (*self.0).maxbuf {
-                return self.renew(buf);
-            }
-            buf.set_len(0);
-            (*self.0).pos = 0;
-            (*self.0).len = 0;
-        }
-    }
-
-    /// Gives an empty buffer's memory back, unless much is being read.
-    #[cold]
-    fn renew(self, buf: Sds) {
-        buf.set_len(0);
+    pub(super) fn drop_consumed(self) {
         // SAFETY: a live reader is a Whole.
         unsafe {
-            (*self.0).pos = 0;
-            (*self.0).len = 0;
-            if (*self.whole()).io.read_full {
+            let (pos, left) = ((*self.0).pos, (*self.0).len - (*self.0).pos);
+            let Some(buf) = self.buf() else { return };
+            if left > 0 {
+                if pos >= TRIM_FROM && left <= TRIM_FROM {
+                    self.trim(buf);
+                }
                 return;
             }
-            if let Ok(fresh) = Sds::with_capacity(FIRST_ROOM) {
+            (*self.0).pos = 0;
+            self.set_len(buf, 0);
+            // Unlike hiredis: what a burst left behind goes at once, not when more comes.
+            if is_big(buf, (*self.0).maxbuf)
+                && !(*self.whole()).io.read_full
+                && let Ok(fresh) = Sds::with_short_capacity(FIRST_ROOM)
+            {
                 buf.free();
-                (*self.0).buf = fresh.as_ptr();
+                self.set_buf(fresh);
             }
         }
     }
@@ -247,7 +291,7 @@ impl Reader {
         }
     }
 
-    /// Where the unread bytes begin and end; a NUL follows them.
+    /// Where the unread bytes begin and end; two NULs follow them.
     ///
     /// # Safety
     /// The reader has a buffer.
@@ -286,10 +330,32 @@ impl Reader {
         // reader is a Whole.
         unsafe {
             ptr::copy_nonoverlapping(payload, text, have);
-            (*self.whole()).bulk = Bulk { text, have, want, room };
+            match alloc::new(Bulk { text, have, want, room }) {
+                Ok(bulk) => (*self.whole()).bulk = bulk.as_ptr(),
+                Err(oom) => {
+                    alloc::free(text.cast());
+                    return Err(oom.into());
+                }
+            }
+            self.consume(header + have);
+            (*self.whole()).needed = 0;
+            (*self.whole()).short_room = 0;
         }
-        self.consume(header + have);
         Ok(())
+    }
+
+    /// The bulk string that is received in place, no longer the reader's.
+    pub(super) fn take_bulk(self) -> Option<Bulk> {
+        // SAFETY: a live reader is a Whole; the block is its own.
+        unsafe {
+            let block = ptr::replace(&raw mut (*self.whole()).bulk, ptr::null_mut());
+            if block.is_null() {
+                return None;
+            }
+            let bulk = block.read();
+            alloc::free(block.cast());
+            Some(bulk)
+        }
     }
 
     /// Room for more of the bulk string that is received in place; `None` when there
@@ -297,10 +363,7 @@ impl Reader {
     fn bulk_room(self) -> Option<(*mut u8, usize)> {
         // SAFETY: a live reader is a Whole; the block is the bulk's own.
         unsafe {
-            let bulk = &mut (*self.whole()).bulk;
-            if bulk.text.is_null() || bulk.have == bulk.want {
-                return None;
-            }
+            let bulk = (*self.whole()).bulk.as_mut().filter(|bulk| bulk.have < bulk.want)?;
             if bulk.have == bulk.room {
                 let room = bulk.want.min(bulk.room.saturating_mul(2));
                 let text = alloc::realloc(bulk.text.cast(), room + 1).cast::<u8>();
@@ -316,11 +379,6 @@ impl Reader {
 
     /// An error when the bulk string's block could not grow.
     fn check_bulk(self) -> Result<(), Broken> {
-        // SAFETY: a live reader is a Whole.
-        let bulk = unsafe { &(*self.whole()).bulk };
-        if !bulk.text.is_null() && bulk.have < bulk.want {
-            return Err(self.fail(OutOfMemory.into()));
-        }
-        Ok(())
+        if self.bulk_needs() > 0 { Err(self.fail(OutOfMemory.into())) } else { Ok(()) }
     }
 }

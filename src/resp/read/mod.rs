@@ -1,9 +1,10 @@
 //! Reads replies from a stream of bytes.
 //!
-//! A reply may nest, so the reader keeps a stack of tasks: an aggregate pushes one
-//! task per level and is done when its last element is. Bytes are consumed only
-//! once a whole item is there; feeding half a line changes nothing but how far the
-//! line has been searched.
+//! What is wholly there and ordinary is read in one go: a leaf by `take`, an aggregate
+//! by `whole_items`. The rest goes item by item, with a stack of tasks: an aggregate
+//! pushes one task per level and is done when its last element is. Bytes are consumed
+//! only once a whole item is there; feeding half a line changes nothing but how far
+//! the line has been searched.
 //!
 //! Objects are made by the functions in `fn`, or, with the default ones, directly:
 //! then trees grow with the bytes received, and a big bulk string is received
@@ -21,41 +22,53 @@ use core::ptr;
 
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
-use crate::resp::leaf::{Native, whole_leaf};
+use crate::resp::leaf::{Leaf, is_head};
 use crate::resp::sent::Sent;
 use crate::resp::{reply, reply_type};
 use crate::sds::Sds;
 
 /// Room that a buffer begins with: what fits the smallest block that malloc has.
-const FIRST_ROOM: usize = 20;
-/// Tasks added when nesting goes deeper than ever before.
-const TASK_STEP: usize = 9;
+const FIRST_ROOM: u8 = 20;
+/// A consumed prefix below this is not worth moving the rest for, and a rest above it is not
+/// moved unless there is need.
+const TRIM_FROM: usize = 1024;
+
+/// Tasks that are added when more than so many are needed for the first time.
+fn tasks_after(have: usize) -> usize {
+    const STEP: usize = 9;
+    if have == 0 { 1 } else { have.max(STEP) }
+}
 
 /// What a reader is made of: the public struct, and behind it what is nobody
 /// else's business. Only the library makes readers, so they may be longer.
 #[repr(C)]
 struct Whole {
     public: redisReader,
-    /// Task 0. `public.task` points to `root_slot` until a reply nests.
-    root: redisReadTask,
-    root_slot: *mut redisReadTask,
-    /// How many bytes of the unfinished line at `pos` hold no line end.
+    /// How many bytes of the unfinished line at `pos` hold no line end. None between replies.
     scanned: usize,
-    /// Unread bytes without which there is nothing to be done, as far as is known.
+    /// Unread bytes without which there is nothing to be done, as far as is known: one at
+    /// least, unless a bulk string is received in place.
     needed: usize,
-    /// That line holds a lone CR or LF, so it will be an error when it ends.
+    /// How many bytes of the buffer are consumed when they are to be dropped: see
+    /// `drop_consumed`.
+    trim_from: usize,
+    /// Room of the buffer, if it is a short one and where bytes go.
+    short_room: u32,
+    /// The buffer's room was more than an idle one may keep when it was set.
+    big: bool,
+    /// The line of `scanned` holds a lone CR or LF, so it will be an error when it ends.
     stray: bool,
     /// The reply in progress is made by the default constructors.
     native: bool,
     /// Attributes are dropped, as a context wants it: see `set_for_context`.
     drop_attributes: bool,
-    bulk: Bulk,
+    /// NULL if there is none.
+    bulk: *mut Bulk,
     io: Io,
 }
 
-/// A bulk string on its way into its final block. `text` is NULL when there is
-/// none; otherwise `have` of `want` bytes (payload, CR and LF) have arrived, and
-/// the block has room for `room`, one byte more once `room == want`.
+/// A bulk string on its way into its final block: `have` of `want` bytes (payload, CR and LF)
+/// have arrived, and the block has room for `room`, one byte more once `room == want`.
 struct Bulk {
     text: *mut u8,
     have: usize,
@@ -67,7 +80,7 @@ struct Bulk {
 /// programs copy and free: see `context` and `asynch`.
 pub(crate) struct Io {
     /// Bytes to ask for in the next read.
-    pub(crate) read_size: usize,
+    pub(crate) read_size: u32,
     /// The last read brought little, or as much as was asked for.
     pub(crate) read_little: bool,
     pub(crate) read_full: bool,
@@ -78,7 +91,8 @@ pub(crate) struct Io {
     /// Replies that a blocking context still expects, other than confirmations, as far as it
     /// knows the commands.
     pub(crate) unanswered: usize,
-    pub(crate) sent: Sent,
+    /// What is sent of the output; NULL until a part of it is.
+    pub(crate) sent: *mut Sent,
 }
 
 /// Why a reply cannot be read.
@@ -123,7 +137,7 @@ impl Reader {
     }
 
     pub(crate) fn create(functions: *mut redisReplyObjectFunctions) -> Result<Reader, OutOfMemory> {
-        let buf = Sds::with_capacity(FIRST_ROOM)?;
+        let buf = Sds::with_short_capacity(FIRST_ROOM)?;
         let whole = alloc::calloc(1, size_of::<Whole>()).cast::<Whole>();
         if whole.is_null() {
             buf.free();
@@ -132,15 +146,14 @@ impl Reader {
         // SAFETY: the block has room for a Whole, for which all zeroes are valid.
         unsafe {
             let r = &raw mut (*whole).public;
-            (*r).buf = buf.as_ptr();
             (*r).maxbuf = REDIS_READER_MAX_BUF;
+            Reader(r).set_buf(buf);
             (*r).maxelements = REDIS_READER_MAX_ARRAY_ELEMENTS;
             (*r).maxdepth = REDIS_READER_MAX_REPLY_DEPTH;
             (*r).ridx = -1;
             (*r).r#fn = functions;
-            (*r).tasks = 1;
-            (*r).task = &raw mut (*whole).root_slot;
-            (*whole).root_slot = &raw mut (*whole).root;
+            (*whole).needed = 1;
+            (*whole).trim_from = TRIM_FROM;
         }
         Ok(Reader(whole.cast()))
     }
@@ -178,6 +191,11 @@ impl Reader {
         unsafe { (*self.0).err }
     }
 
+    /// What functions of C give back.
+    pub(crate) fn status(self) -> c_int {
+        if self.err() == 0 { REDIS_OK } else { REDIS_ERR }
+    }
+
     pub(crate) fn errstr(self) -> *const c_char {
         // SAFETY: a live reader.
         unsafe { (&raw const (*self.0).errstr).cast() }
@@ -211,8 +229,9 @@ impl Reader {
         // SAFETY: a live reader; its text block and root are its own.
         unsafe {
             let whole = self.whole();
-            alloc::free((*whole).bulk.text.cast());
-            (*whole).bulk.text = ptr::null_mut();
+            if let Some(bulk) = self.take_bulk() {
+                alloc::free(bulk.text.cast());
+            }
             let root = (*self.0).reply;
             if root.is_null() {
                 return;
@@ -232,18 +251,17 @@ impl Reader {
         if let Some(buf) = self.buf() {
             buf.free();
         }
-        // SAFETY: a live reader that the caller gives up. Records 1 to 9, 10 to 19,
-        // 20 to 39 and so on are one block each, as `deepen` made them.
+        // SAFETY: a live reader that the caller gives up. Record 0, records 1 to 9, 10 to 19, 20
+        // to 39 and so on are one block each, as `add_tasks` made them.
         unsafe {
             let (task, tasks) = ((*self.0).task, (*self.0).tasks as usize);
-            let mut first = 1;
+            let mut first = 0;
             while first < tasks {
                 alloc::free((*task.add(first)).cast());
-                first += first.max(TASK_STEP);
+                first += tasks_after(first);
             }
-            if tasks > 1 {
-                alloc::free(task.cast());
-            }
+            alloc::free(task.cast());
+            alloc::free((*self.whole()).io.sent.cast());
             alloc::free(self.0.cast());
         }
     }
@@ -267,7 +285,8 @@ impl Reader {
             (*r).pos = 0;
             (*r).len = 0;
             (*r).ridx = -1;
-            (*self.whole()).needed = 0;
+            (*self.whole()).needed = 1;
+            (*self.whole()).short_room = 0;
             (*r).err = fault.kind;
             let errstr = (&raw mut (*r).errstr).cast::<u8>();
             let len = message.len().min(127);
@@ -277,66 +296,211 @@ impl Reader {
         Broken
     }
 
-    /// Whether the next item is known to be incomplete.
+    /// The next reply: NULL when it is not complete yet. The caller owns it.
+    #[inline(always)]
+    pub(crate) fn next(self) -> Result<*mut c_void, Broken> {
+        // SAFETY: it is asked before.
+        let reply = if self.waits() { ptr::null_mut() } else { unsafe { self.take() } };
+        if reply.is_null() && self.err() != 0 { Err(Broken) } else { Ok(reply) }
+    }
+
+    /// Whether the next item is known to be incomplete; always so when the reader is broken.
     #[inline(always)]
     pub(crate) fn waits(self) -> bool {
         // SAFETY: a live reader is a Whole.
         unsafe { (*self.0).len - (*self.0).pos < (*self.whole()).needed }
     }
 
-    /// The next reply: NULL when it is not complete yet. The caller owns it.
+    /// Whether nothing is unread, and nothing is wrong.
     #[inline(always)]
-    pub(crate) fn next(self) -> Result<*mut c_void, Broken> {
-        // SAFETY: a live reader; without an error it has a buffer.
+    pub(crate) fn is_idle(self) -> bool {
+        // SAFETY: a live reader.
+        unsafe { (*self.0).len == (*self.0).pos && (*self.0).err == 0 && !self.in_bulk() }
+    }
+
+    /// The next reply; NULL when it is not complete yet, or the reader breaks.
+    ///
+    /// This and the functions below are cut so that each calls another last, if at all: none
+    /// saves registers for what only another one does.
+    ///
+    /// # Safety
+    /// The reader does not wait.
+    #[inline(never)]
+    pub(crate) unsafe fn take(self) -> *mut c_void {
+        // SAFETY: a live reader is a Whole; where bytes are unread it has a buffer.
         unsafe {
             let r = self.0;
-            if (*r).ridx == -1 && (*r).len > 0 && self.is_native() {
+            if (*r).ridx == -1 && self.is_native() {
                 let (at, end) = self.ends();
-                let took = |next: *const u8| {
-                    (*r).pos += next.addr() - at.addr();
-                    (*self.whole()).needed = 0;
+                return match Leaf::near(at, end) {
+                    Some((leaf, next)) => self.take_leaf(leaf, next),
+                    None => self.take_native(),
                 };
-                if let Some(reply) = whole_leaf(at, end, &Native, took) {
-                    if reply.is_null() {
-                        return Err(self.fail(OutOfMemory.into()));
-                    }
-                    self.drop_consumed();
-                    return Ok(reply);
-                }
             }
-            self.next_by_tasks()
+            self.go_on()
         }
     }
 
-    /// As `next`, in however many pieces and of whatever kind.
+    /// As `take`, where more is to be done than for the most frequent replies.
+    ///
+    /// # Safety
+    /// The reader has a buffer, and is between two native replies.
     #[inline(never)]
-    fn next_by_tasks(self) -> Result<*mut c_void, Broken> {
-        // SAFETY: a live reader. What it points to is looked at anew after each
+    unsafe fn take_native(self) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (at, _) = self.ends();
+            if is_head(at) { self.take_aggregate() } else { self.take_far() }
+        }
+    }
+
+    /// # Safety
+    /// As for `take_native`.
+    #[inline(never)]
+    unsafe fn take_far(self) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (at, end) = self.ends();
+            match Leaf::far(at, end) {
+                Some((leaf, next)) => self.take_leaf(leaf, next),
+                None => self.go_on(),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `take_native`.
+    #[inline(never)]
+    unsafe fn take_aggregate(self) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*self.whole()).native = true;
+            match self.whole_items() {
+                Ok(true) => {}
+                Ok(false) => return self.go_on(),
+                Err(OutOfMemory) => return self.ran_out(),
+            }
+            if self.has_to_drop() {
+                self.drop_consumed();
+            }
+            ptr::replace(&raw mut (*self.0).reply, ptr::null_mut())
+        }
+    }
+
+    /// # Safety
+    /// The leaf is the next thing in the buffer, up to `end`.
+    #[inline(always)]
+    unsafe fn take_leaf(self, leaf: Leaf, end: *const u8) -> *mut c_void {
+        // SAFETY: the caller's promise; a live reader is a Whole.
+        unsafe {
+            let drop = self.position(end) >= (*self.whole()).trim_from;
+            match leaf {
+                Leaf::Text { kind: REDIS_REPLY_STRING, text, len } if !drop => {
+                    self.take_string(text, len, end)
+                }
+                Leaf::Text { kind, text, len } => self.take_text(kind, text, len, end),
+                Leaf::Integer(value) if !drop => self.take_integer::<false>(value, end),
+                Leaf::Integer(value) => self.take_integer::<true>(value, end),
+                Leaf::Double { value, text, len } => self.take_double(value, text, len, end),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `take_leaf`.
+    #[inline(never)]
+    unsafe fn take_string(self, text: *const u8, len: usize, end: *const u8) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe { self.took(Leaf::Text { kind: REDIS_REPLY_STRING, text, len }, end, false) }
+    }
+
+    /// # Safety
+    /// As for `take_leaf`.
+    #[inline(never)]
+    unsafe fn take_text(self, kind: c_int, text: *const u8, len: usize, end: *const u8) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe { self.took(Leaf::Text { kind, text, len }, end, true) }
+    }
+
+    /// # Safety
+    /// As for `take_leaf`.
+    #[inline(never)]
+    unsafe fn take_integer<const DROP: bool>(self, value: i64, end: *const u8) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe { self.took(Leaf::Integer(value), end, DROP) }
+    }
+
+    /// # Safety
+    /// As for `take_leaf`.
+    #[inline(never)]
+    unsafe fn take_double(self, value: f64, text: *const u8, len: usize, end: *const u8) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe { self.took(Leaf::Double { value, text, len }, end, true) }
+    }
+
+    /// # Safety
+    /// `end` is in the buffer.
+    #[inline(always)]
+    unsafe fn position(self, end: *const u8) -> usize {
+        // SAFETY: a live reader.
+        unsafe { end.addr() - (*self.0).buf.addr() }
+    }
+
+    /// Makes the reply of a leaf, and counts it as consumed. `drop` says whether to look if
+    /// there is something to be dropped.
+    ///
+    /// # Safety
+    /// As for `take_leaf`.
+    #[inline(always)]
+    unsafe fn took(self, leaf: Leaf, end: *const u8, drop: bool) -> *mut c_void {
+        // SAFETY: the caller's promise; a live reader is a Whole.
+        unsafe {
+            (*self.0).pos = self.position(end);
+            (*self.whole()).needed = 1;
+            let reply = leaf.reply();
+            if reply.is_null() {
+                return self.ran_out();
+            }
+            if drop && self.has_to_drop() {
+                self.drop_consumed();
+            }
+            reply.cast()
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ran_out(self) -> *mut c_void {
+        self.fail(OutOfMemory.into());
+        ptr::null_mut()
+    }
+
+    /// As `take`, item by item.
+    ///
+    /// # Safety
+    /// The reader has a buffer.
+    #[inline(never)]
+    unsafe fn go_on(self) -> *mut c_void {
+        // SAFETY: the caller's promise. What the reader points to is looked at anew after each
         // item, because constructors are user code.
         unsafe {
-            let r = self.0;
-            if (*r).err != 0 {
-                return Err(Broken);
-            }
-            if ((*r).len == 0 && !self.in_bulk()) || self.waits() {
-                return Ok(ptr::null_mut());
-            }
-            if (*r).ridx == -1 {
-                self.start();
+            if (*self.0).ridx == -1 && self.start().is_err() {
+                return self.ran_out();
             }
             if self.is_short() {
-                return Ok(ptr::null_mut());
+                return ptr::null_mut();
             }
             if let Err(fault) = self.run() {
-                return Err(self.fail(fault));
+                self.fail(fault);
+                return ptr::null_mut();
             }
-            self.drop_consumed();
-            if (*r).ridx != -1 {
-                return Ok(ptr::null_mut());
+            if self.has_to_drop() {
+                self.drop_consumed();
             }
-            let root = (*r).reply;
-            (*r).reply = ptr::null_mut();
-            Ok(root)
+            if (*self.0).ridx != -1 {
+                return ptr::null_mut();
+            }
+            ptr::replace(&raw mut (*self.0).reply, ptr::null_mut())
         }
     }
 

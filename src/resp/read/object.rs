@@ -5,7 +5,7 @@ use core::ptr;
 
 use super::Reader;
 use crate::abi::*;
-use crate::resp::leaf::Make;
+use crate::resp::leaf::Leaf;
 use crate::resp::{double, reply};
 
 /// NULL says that memory ran out. The safety contract of each: `task` is the reader's
@@ -17,7 +17,6 @@ impl Reader {
     }
 
     /// Adds a new reply of the default constructors to its parent, if it has one.
-    #[inline]
     pub(super) unsafe fn link(self, task: *mut redisReadTask, reply: *mut redisReply) -> *mut c_void {
         // SAFETY: a native task's parent object is a growing reply.
         unsafe {
@@ -25,8 +24,7 @@ impl Reader {
             if reply.is_null() || parent.is_null() {
                 return reply.cast();
             }
-            let added = reply::add((*parent).obj.cast(), (*parent).elements as usize, reply);
-            if added { reply.cast() } else { ptr::null_mut() }
+            if reply::add((*parent).obj.cast(), reply) { reply.cast() } else { ptr::null_mut() }
         }
     }
 
@@ -36,7 +34,29 @@ impl Reader {
         unsafe { (*self.0).r#fn.as_ref() }
     }
 
-    #[inline]
+    /// Makes the object of a leaf with the program's constructors.
+    #[inline(always)]
+    pub(super) unsafe fn make_leaf(self, task: *mut redisReadTask, leaf: Leaf) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match leaf {
+                Leaf::Text { kind, text, len } => {
+                    (*task).r#type = kind;
+                    self.create_string(task, text, len)
+                }
+                Leaf::Integer(value) => {
+                    (*task).r#type = REDIS_REPLY_INTEGER;
+                    self.create_integer(task, value)
+                }
+                Leaf::Double { value, text, len } => {
+                    (*task).r#type = REDIS_REPLY_DOUBLE;
+                    self.make_double(task, value, text, len)
+                }
+            }
+        }
+    }
+
+    #[inline(never)]
     pub(super) unsafe fn make_string(
         self,
         task: *mut redisReadTask,
@@ -48,6 +68,14 @@ impl Reader {
             if self.native() {
                 return self.link(task, reply::string((*task).r#type, text, len));
             }
+            self.create_string(task, text, len)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn create_string(self, task: *mut redisReadTask, text: *const u8, len: usize) -> *mut c_void {
+        // SAFETY: as for `make_string`.
+        unsafe {
             match self.functions().and_then(|f| f.createString) {
                 Some(create) => create(task, text.cast_mut().cast(), len),
                 None => number((*task).r#type),
@@ -59,9 +87,15 @@ impl Reader {
         // SAFETY: the caller's promise.
         unsafe {
             if self.native() {
-                let unread = (*self.0).len - (*self.0).pos;
-                let expected = expected(unread, (*self.0).ridx.unsigned_abs() as usize);
-                return self.link(task, reply::growing((*task).r#type, elements, expected));
+                let kind = (*task).r#type;
+                if elements == 0 {
+                    return self.link(task, reply::empty(kind));
+                }
+                let (unread, depth) = ((*self.0).len - (*self.0).pos, (*self.0).ridx.unsigned_abs());
+                let parent = (*task).parent;
+                let above = if parent.is_null() { ptr::null_mut() } else { (*parent).obj.cast() };
+                let reply = reply::growing(kind, elements, unread, depth as usize, above);
+                return self.link(task, reply);
             }
             match self.functions().and_then(|f| f.createArray) {
                 Some(create) => create(task, elements),
@@ -70,13 +104,21 @@ impl Reader {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) unsafe fn make_integer(self, task: *mut redisReadTask, value: i64) -> *mut c_void {
         // SAFETY: the caller's promise.
         unsafe {
             if self.native() {
                 return self.link(task, reply::integer(REDIS_REPLY_INTEGER, value));
             }
+            self.create_integer(task, value)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn create_integer(self, task: *mut redisReadTask, value: i64) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe {
             match self.functions().and_then(|f| f.createInteger) {
                 Some(create) => create(task, value),
                 None => number(REDIS_REPLY_INTEGER),
@@ -133,50 +175,7 @@ impl Reader {
     }
 }
 
-/// Makes the object of the current task with the program's constructors.
-pub(super) struct Custom {
-    pub(super) reader: Reader,
-    pub(super) task: *mut redisReadTask,
-}
-
-impl Make for Custom {
-    #[inline(always)]
-    unsafe fn text(&self, kind: c_int, text: *const u8, len: usize) -> *mut c_void {
-        // SAFETY: the current task; the rest is the caller's promise.
-        unsafe {
-            (*self.task).r#type = kind;
-            self.reader.make_string(self.task, text, len)
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn integer(&self, value: i64) -> *mut c_void {
-        // SAFETY: as in `text`.
-        unsafe {
-            (*self.task).r#type = REDIS_REPLY_INTEGER;
-            self.reader.make_integer(self.task, value)
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn double(&self, value: f64, text: *const u8, len: usize) -> *mut c_void {
-        // SAFETY: as in `text`.
-        unsafe {
-            (*self.task).r#type = REDIS_REPLY_DOUBLE;
-            self.reader.make_double(self.task, value, text, len)
-        }
-    }
-}
-
 /// Where there is no constructor, the number of the reply's type stands for the object.
 fn number(kind: c_int) -> *mut c_void {
     ptr::without_provenance_mut(kind as usize)
-}
-
-/// How many elements so many unread bytes can hold: one takes four bytes or so at least.
-/// Dividing by the depth keeps the vectors of nested announcements together in proportion
-/// to the bytes.
-#[inline(always)]
-pub(super) fn expected(unread: usize, depth: usize) -> usize {
-    unread.checked_div(4 * (depth + 1)).unwrap_or(0)
 }

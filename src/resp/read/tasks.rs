@@ -5,131 +5,198 @@ use core::mem::size_of;
 use core::ptr;
 
 use super::item::Item;
-use super::object::{Custom, expected};
-use super::{Fault, Message, Reader, TASK_STEP, protocol};
+use super::{Fault, Message, Reader, protocol, tasks_after};
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
-use crate::resp::leaf::{Native, head, whole_leaf};
+use crate::resp::leaf::{Leaf, bulk_size, head, make};
 use crate::resp::{reply, reply_type};
 
 impl Reader {
-    /// Begins a reply: its functions are chosen here for the whole of it.
-    pub(super) fn start(self) {
-        // SAFETY: a live reader has task 0.
+    /// Begins a reply at task 0. The functions are chosen here for the whole of it.
+    pub(super) fn start(self) -> Result<(), OutOfMemory> {
+        self.deepen(0)?;
+        // SAFETY: a live reader with a task.
         unsafe {
-            let r = self.0;
-            (*(*r).task).write(redisReadTask {
-                r#type: -1,
-                elements: -1,
-                idx: -1,
-                obj: ptr::null_mut(),
-                parent: ptr::null_mut(),
-                privdata: (*r).privdata,
-            });
-            (*r).ridx = 0;
+            self.clear_task(0, ptr::null());
+            (*self.0).ridx = 0;
             (*self.whole()).native = self.is_native();
         }
+        Ok(())
     }
 
-    /// Reads items until the reply is complete or bytes run out.
+    /// Reads items, one at least, until the reply is complete or bytes run out.
     pub(super) fn run(self) -> Result<(), Fault> {
         loop {
             // SAFETY: a live reader.
             unsafe {
-                let fresh = !self.in_bulk() && (*self.whole()).scanned == 0;
-                if (*self.whole()).native && fresh && (*self.0).ridx >= 0 {
-                    self.whole_items()?;
+                if !self.item()? || (*self.0).ridx == -1 {
+                    return Ok(());
                 }
-                if (*self.0).ridx < 0 || !self.item()? {
+                if (*self.0).pos == (*self.0).len || ((*self.whole()).native && self.whole_items()?) {
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Reads the items of a native reply that are wholly there and ordinary, in one go: the
-    /// tasks on the way are left as reading item by item would have left them.
-    #[inline(always)]
-    fn whole_items(self) -> Result<(), Fault> {
-        // SAFETY: a live reader with a reply in progress, between two items. A native task's
-        // object is a growing reply; as many tasks are used as there are.
+    /// Reads the items of a native reply that are wholly there and ordinary, in one go; true
+    /// when the reply is complete. It needs no tasks: what grows knows what it is part of. If
+    /// it stops in the middle, the tasks are such that reading can go on item by item.
+    ///
+    /// # Safety
+    /// The reader has a buffer, and is between two items of a native reply, or before one.
+    #[inline(never)]
+    pub(super) unsafe fn whole_items(self) -> Result<bool, OutOfMemory> {
+        // SAFETY: the caller's promise.
         unsafe {
             let r = self.0;
             let (start, end) = self.ends();
+            let limits = Limits::of(r);
             let mut at = start;
-            let tasks = (*r).task;
-            let task = |i: usize| *tasks.add(i);
-            let mut depth = (*r).ridx as usize;
-            let (mut parent, mut announced) = (ptr::null_mut::<redisReply>(), 0);
-            if depth > 0 {
-                let above = task(depth - 1);
-                (parent, announced) = ((*above).obj.cast(), (*above).elements as usize);
+            // How many aggregates grow, and how many of these are as the tasks have them.
+            let (mut depth, mut lowest, mut level);
+            if (*r).ridx > 0 {
+                depth = (*r).ridx as usize;
+                lowest = depth;
+                level = Level::of((*self.task(depth - 1)).obj.cast());
+            } else {
+                let Some((kind, count, next)) = head(at).filter(|head| limits.admit(0, head.1)) else {
+                    return Ok(false);
+                };
+                let unread = end.addr() - at.addr();
+                let object = reply::growing(kind, count as usize, unread, 0, ptr::null_mut());
+                if object.is_null() {
+                    return Err(OutOfMemory);
+                }
+                (*r).reply = object.cast();
+                at = next;
+                (depth, lowest, level) = (1, 0, Level::of(object));
             }
             loop {
-                if !parent.is_null() {
-                    loop {
-                        if (*parent).elements == announced {
-                            break;
-                        }
-                        let Some(leaf) = whole_leaf(at, end, &Native, |next| at = next) else { break };
-                        if leaf.is_null() || !reply::add(parent, announced, leaf.cast()) {
-                            return Err(OutOfMemory.into());
-                        }
-                    }
-                    if (*parent).elements == announced {
-                        if (*parent).r#type == REDIS_REPLY_ATTR {
-                            break;
-                        }
-                        reply::complete(parent);
-                        depth -= 1;
-                        if depth == 0 {
-                            self.consume(at.addr() - start.addr());
-                            (*r).ridx = -1;
-                            return Ok(());
-                        }
-                        let above = task(depth - 1);
-                        (parent, announced) = ((*above).obj.cast(), (*above).elements as usize);
+                if level.slot == level.end {
+                    level.note();
+                    if !reply::is_full(level.reply) {
+                        level = level.widen()?;
                         continue;
                     }
+                    // Only an aggregate of before can be an attribute.
+                    if depth <= lowest {
+                        if (*level.reply).r#type == REDIS_REPLY_ATTR {
+                            break;
+                        }
+                        lowest = depth - 1;
+                    }
+                    let above = reply::complete(level.reply);
+                    if above.is_null() {
+                        self.consume(at.addr() - start.addr());
+                        (*r).ridx = -1;
+                        return Ok(true);
+                    }
+                    depth -= 1;
+                    level = Level::of(above);
+                    continue;
                 }
-                let (kind, count, next) = head(at);
-                if next.is_null() || !self.admits(depth, count) {
+                if let Some((leaf, next)) = Leaf::near(at, end) {
+                    let element = leaf.reply();
+                    if element.is_null() {
+                        level.note();
+                        return Err(OutOfMemory);
+                    }
+                    level.put(element);
+                    at = next;
+                    continue;
+                }
+                if let Some((kind, count, next)) = head(at).filter(|head| limits.admit(depth, head.1)) {
+                    let unread = end.addr() - at.addr();
+                    let object = reply::growing(kind, count as usize, unread, depth, level.reply);
+                    if object.is_null() {
+                        level.note();
+                        return Err(OutOfMemory);
+                    }
+                    level.put(object);
+                    level.note();
+                    at = next;
+                    depth += 1;
+                    level = Level::of(object);
+                    continue;
+                }
+                let (element, next) = far_reply(at, end);
+                if next.is_null() {
+                    level.note();
                     break;
                 }
+                if element.is_null() {
+                    level.note();
+                    return Err(OutOfMemory);
+                }
+                level.put(element);
                 at = next;
-                let count = if kind == REDIS_REPLY_MAP { 2 * count } else { count } as usize;
-                let object = reply::growing(kind, count, expected(end.addr() - at.addr(), depth));
-                if object.is_null() {
-                    return Err(OutOfMemory.into());
-                }
-                if parent.is_null() {
-                    (*r).reply = object.cast();
-                } else {
-                    (*task(depth)).idx = (*parent).elements as c_int;
-                    if !reply::add(parent, announced, object) {
-                        return Err(OutOfMemory.into());
-                    }
-                }
-                (*task(depth)).r#type = kind;
-                self.descend(depth, count, object.cast());
-                depth += 1;
-                (parent, announced) = (object, count);
             }
-            if at == start {
-                return Ok(());
+            if at != start {
+                self.consume(at.addr() - start.addr());
+                self.note_tasks(lowest, depth, level.reply)?;
             }
-            self.consume(at.addr() - start.addr());
-            (*r).ridx = depth as c_int;
-            let task = task(depth);
-            (*task).r#type = -1;
-            (*task).elements = -1;
-            (*task).idx = (*parent).elements as c_int;
-            if (*parent).elements == announced {
-                (*task).idx = (*task).idx.wrapping_sub(1);
+            // An attribute that is kept is a reply as well.
+            Ok((*r).ridx == -1 && at != start)
+        }
+    }
+
+    unsafe fn task(self, depth: usize) -> *mut redisReadTask {
+        // SAFETY: callers pass the depth of a task that there is.
+        unsafe { *(*self.0).task.add(depth) }
+    }
+
+    /// Makes the tasks from depth `lowest` on those of native aggregates that grow, down to
+    /// `parent`, whose next element is what the task at `depth` is for.
+    #[inline(never)]
+    unsafe fn note_tasks(
+        self,
+        lowest: usize,
+        depth: usize,
+        parent: *mut redisReply,
+    ) -> Result<(), OutOfMemory> {
+        self.deepen(depth)?;
+        // SAFETY: the caller's promise; there are tasks as far as `depth`.
+        unsafe {
+            (*self.0).ridx = depth as c_int;
+            let (mut object, mut i) = (parent, depth);
+            self.clear_task(depth, parent);
+            while i > lowest {
+                i -= 1;
+                let above = (*object).str.cast::<redisReply>();
+                self.clear_task(i, above);
+                let task = self.task(i);
+                (*task).idx -= c_int::from(i > 0);
+                (*task).r#type = (*object).r#type;
+                (*task).elements = (*object).integer;
+                (*task).obj = object.cast();
+                object = above;
+            }
+            if reply::is_full(parent) {
+                (*self.task(depth)).idx -= 1;
                 self.advance();
             }
         }
         Ok(())
+    }
+
+    /// Begins the task at this depth, whose item will be the next element of `parent`.
+    ///
+    /// # Safety
+    /// There is such a task; `parent` is NULL or grows.
+    unsafe fn clear_task(self, depth: usize, parent: *const redisReply) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let root = parent.is_null();
+            self.task(depth).write(redisReadTask {
+                r#type: -1,
+                elements: -1,
+                idx: if root { -1 } else { (*parent).elements as c_int },
+                obj: ptr::null_mut(),
+                parent: if root { ptr::null_mut() } else { self.task(depth - 1) },
+                privdata: (*self.0).privdata,
+            });
+        }
     }
 
     /// Reads one item; false when it is not complete yet.
@@ -143,12 +210,17 @@ impl Reader {
             if self.in_bulk() {
                 return self.finish_bulk(task);
             }
-            if !self.native() && (*self.whole()).scanned == 0 {
+            if (*self.whole()).scanned == 0 {
                 let (at, end) = self.ends();
-                let mut next = at;
-                let made = whole_leaf(at, end, &Custom { reader: self, task }, |end| next = end);
-                if let Some(object) = made {
+                if let Some((leaf, next)) = Leaf::read(at, end) {
+                    let native = self.native();
+                    let object =
+                        if native { self.link(task, make(&leaf)) } else { self.make_leaf(task, leaf) };
                     return self.leaf(task, object, next.addr() - at.addr());
+                }
+                if let Some(size) = bulk_size(at, end).filter(|size| end.addr() - at.addr() < *size) {
+                    (*self.whole()).needed = size;
+                    return Ok(false);
                 }
             }
             let Some(&byte) = self.unread().first() else { return Ok(false) };
@@ -212,7 +284,7 @@ impl Reader {
         unsafe {
             (*self.0).pos += size;
             (*self.whole()).scanned = 0;
-            (*self.whole()).needed = 0;
+            (*self.whole()).needed = 1;
         }
     }
 
@@ -284,17 +356,20 @@ impl Reader {
     unsafe fn finish_bulk(self, task: *mut redisReadTask) -> Result<bool, Fault> {
         // SAFETY: the caller's promise; the block has `room + 1` bytes.
         unsafe {
-            let bulk = &mut (*self.whole()).bulk;
-            if bulk.have < bulk.want {
+            let bulk = (*self.whole()).bulk;
+            if (*bulk).have < (*bulk).want {
                 return Ok(false);
             }
-            let (text, len) = (bulk.text, bulk.want - 2);
+            let (text, len) = ((*bulk).text, (*bulk).want - 2);
             if text.add(len).read() != b'\r' || text.add(len + 1).read() != b'\n' {
                 return Err(protocol("Bad bulk string terminator"));
             }
-            bulk.text = ptr::null_mut();
+            self.take_bulk();
+            if let Some(buf) = self.buf() {
+                self.set_buf(buf);
+            }
             text.add(len).write(0);
-            let object = reply::adopt(REDIS_REPLY_STRING, text, len);
+            let object = reply::adopt(REDIS_REPLY_STRING, text, len, 0.0);
             let object = self.link(task, object);
             self.leaf(task, object, 0)
         }
@@ -309,7 +384,7 @@ impl Reader {
         unsafe {
             let r = self.0;
             if count > 0 {
-                self.deepen()?;
+                self.deepen((*r).ridx as usize + 1)?;
             }
             let object = self.make_array(task, count as usize);
             if count == 0 {
@@ -326,19 +401,6 @@ impl Reader {
             (*r).ridx += 1;
         }
         Ok(true)
-    }
-
-    /// Whether an aggregate may be so deep and have so many elements, and a task for its
-    /// elements is at hand.
-    #[inline(always)]
-    fn admits(self, depth: usize, count: u32) -> bool {
-        // SAFETY: a live reader.
-        let (tasks, maxdepth, maxelements) =
-            unsafe { ((*self.0).tasks, (*self.0).maxdepth, (*self.0).maxelements) };
-        let depth = depth as c_int;
-        depth + 1 < tasks
-            && (depth < maxdepth || maxdepth <= 0)
-            && (c_longlong::from(count) <= maxelements || maxelements <= 0)
     }
 
     /// The task at this depth is an aggregate: its elements come next.
@@ -363,17 +425,25 @@ impl Reader {
         }
     }
 
-    /// Makes sure that there is a task below the current one.
-    fn deepen(self) -> Result<(), OutOfMemory> {
+    /// Makes sure that there is a task at this depth.
+    fn deepen(self, depth: usize) -> Result<(), OutOfMemory> {
+        loop {
+            // SAFETY: a live reader.
+            if depth < unsafe { (*self.0).tasks } as usize {
+                return Ok(());
+            }
+            self.add_tasks()?;
+        }
+    }
+
+    #[cold]
+    fn add_tasks(self) -> Result<(), OutOfMemory> {
         // SAFETY: a live reader; its tasks are replaced only when all is in hand. The
         // records themselves never move.
         unsafe {
             let r = self.0;
             let have = (*r).tasks as usize;
-            if ((*r).ridx as usize) + 1 < have {
-                return Ok(());
-            }
-            let more = have.max(TASK_STEP);
+            let more = tasks_after(have);
             let total = have + more;
             let tasks = c_int::try_from(total).map_err(|_| OutOfMemory)?;
             let records = alloc::malloc(more * size_of::<redisReadTask>()).cast::<redisReadTask>();
@@ -383,16 +453,103 @@ impl Reader {
                 alloc::free(list.cast());
                 return Err(OutOfMemory);
             }
-            ptr::copy_nonoverlapping((*r).task, list, have);
+            if have > 0 {
+                ptr::copy_nonoverlapping((*r).task, list, have);
+            }
             for i in 0..more {
                 list.add(have + i).write(records.add(i));
             }
-            if have > 1 {
-                alloc::free((*r).task.cast());
-            }
+            alloc::free((*r).task.cast());
             (*r).task = list;
             (*r).tasks = tasks;
         }
         Ok(())
+    }
+}
+
+/// The reply of a leaf that is not near, and where it ends, which is NULL if there is none.
+///
+/// # Safety
+/// As for `Leaf::read`.
+#[inline(never)]
+unsafe fn far_reply(at: *const u8, end: *const u8) -> (*mut redisReply, *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match Leaf::far_apart(at, end) {
+            Some((leaf, next)) => (make(&leaf), next),
+            None => (ptr::null_mut(), ptr::null()),
+        }
+    }
+}
+
+/// How deep aggregates may nest and how many elements they may have. What the limits do not
+/// allow, or might not, is left for reading item by item.
+struct Limits {
+    /// Both are one less.
+    depth: u32,
+    elements: u64,
+}
+
+impl Limits {
+    /// # Safety
+    /// `r` is a live reader.
+    unsafe fn of(r: *const redisReader) -> Limits {
+        const MOST: u64 = 1 << 28;
+        // SAFETY: the caller's promise.
+        let (depth, elements) = unsafe { ((*r).maxdepth, (*r).maxelements) };
+        // Without a sign, so that what is not positive is no limit.
+        Limits {
+            depth: depth.cast_unsigned().wrapping_sub(1),
+            elements: elements.cast_unsigned().wrapping_sub(1).min(MOST),
+        }
+    }
+
+    /// None is too few as well.
+    #[inline(always)]
+    fn admit(&self, depth: usize, elements: u64) -> bool {
+        depth as u32 <= self.depth && elements.wrapping_sub(1) <= self.elements
+    }
+}
+
+/// An aggregate that grows, and where its next element goes. `elements` is behind until `note`.
+struct Level {
+    reply: *mut redisReply,
+    slot: *mut *mut redisReply,
+    end: *mut *mut redisReply,
+}
+
+impl Level {
+    /// # Safety
+    /// `reply` grows while the Level is in use.
+    #[inline(always)]
+    unsafe fn of(reply: *mut redisReply) -> Level {
+        // SAFETY: the caller's promise; the vector has `len` slots.
+        unsafe {
+            let slots = (*reply).element;
+            Level { reply, slot: slots.add((*reply).elements), end: slots.add((*reply).len) }
+        }
+    }
+
+    #[cold]
+    unsafe fn widen(&self) -> Result<Level, OutOfMemory> {
+        // SAFETY: the reply grows, and is not full.
+        unsafe { if reply::widen(self.reply) { Ok(Level::of(self.reply)) } else { Err(OutOfMemory) } }
+    }
+
+    /// # Safety
+    /// There is a slot.
+    #[inline(always)]
+    unsafe fn put(&mut self, element: *mut redisReply) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.slot.write(element);
+            self.slot = self.slot.add(1);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn note(&self) {
+        // SAFETY: the slot is in the vector, or behind it.
+        unsafe { (*self.reply).elements = self.slot.offset_from_unsigned((*self.reply).element) }
     }
 }
