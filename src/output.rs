@@ -165,10 +165,10 @@ impl Owner for Ctx {
         // SAFETY: a live context; nobody holds a reference into the reader.
         unsafe {
             (*self.as_ptr()).obuf = obuf.as_ptr();
-            if let Some(reader) = self.reader() {
-                if let Some(sent) = reader.io().sent.as_mut() {
-                    sent.moved(old.as_ptr(), obuf.as_ptr());
-                }
+            if let Some(reader) = self.reader()
+                && let Some(sent) = reader.io().sent.as_mut()
+            {
+                sent.moved(old.as_ptr(), obuf.as_ptr());
             }
             let (_, room) = obuf.extent();
             Ok((obuf.tail(), room))

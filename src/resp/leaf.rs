@@ -18,39 +18,14 @@ pub(super) enum Leaf {
 }
 
 impl Leaf {
-    /// The leaf at `at`, and where it ends, if it is of a common type, all of it is there and
-    /// nothing is wrong with it.
+    /// The leaf at `at`, and where it ends, if it is a bulk string, a positive integer or a
+    /// short status, all of it is there and nothing is wrong with it. These are the most
+    /// frequent, and take no search.
     ///
     /// # Safety
     /// The bytes from `at` to `end` are readable, and two NULs at `end`. These stop every loop
     /// here: a NUL is no digit, and no part of a line end. They stay as they are while the leaf
     /// is in use.
-    #[inline(always)]
-    pub(super) unsafe fn read(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match Leaf::near(at, end) {
-                None => Leaf::far_apart(at, end),
-                near => near,
-            }
-        }
-    }
-
-    /// As `far`, where it is not worth a copy of the code.
-    ///
-    /// # Safety
-    /// As for `read`.
-    #[inline(never)]
-    pub(super) unsafe fn far_apart(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
-        // SAFETY: the caller's promise.
-        unsafe { Leaf::far(at, end) }
-    }
-
-    /// As `read`, for bulk strings, positive integers and short statuses: the most frequent,
-    /// which take no search.
-    ///
-    /// # Safety
-    /// As for `read`.
     #[inline(always)]
     pub(super) unsafe fn near(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
         // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
@@ -88,10 +63,20 @@ impl Leaf {
         }
     }
 
-    /// As `read`, for what is left.
+    /// As `far`, where it is not worth a copy of the code.
     ///
     /// # Safety
-    /// As for `read`.
+    /// As for `near`.
+    #[inline(never)]
+    pub(super) unsafe fn far_apart(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise.
+        unsafe { Leaf::far(at, end) }
+    }
+
+    /// As `near`, for the other common types: long statuses, errors, doubles, negative integers.
+    ///
+    /// # Safety
+    /// As for `near`.
     #[inline(always)]
     pub(super) unsafe fn far(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
         // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
@@ -113,7 +98,7 @@ impl Leaf {
     }
 
     /// # Safety
-    /// As for `read`, for an integer whose text is at `at`.
+    /// As for `near`, for an integer whose text is at `at`.
     #[inline(never)]
     unsafe fn negative(at: *const u8) -> Option<(Leaf, *const u8)> {
         // SAFETY: the caller's promise.
@@ -130,7 +115,7 @@ impl Leaf {
     }
 
     /// # Safety
-    /// As for `read`, for a double whose text is at `at`.
+    /// As for `near`, for a double whose text is at `at`.
     #[inline(always)]
     unsafe fn double(at: *const u8) -> Option<(Leaf, *const u8)> {
         // SAFETY: the caller's promise.
@@ -174,7 +159,7 @@ pub(super) unsafe fn make(leaf: &Leaf) -> *mut redisReply {
 /// if nothing is wrong with it so far.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 pub(super) unsafe fn bulk_size(at: *const u8, end: *const u8) -> Option<usize> {
     const SMALL: u64 = 1 << 15;
     // SAFETY: the caller's promise.
@@ -191,7 +176,7 @@ pub(super) unsafe fn bulk_size(at: *const u8, end: *const u8) -> Option<usize> {
 /// Whether an aggregate begins at `at`, of those that `head` reads.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(always)]
 pub(super) unsafe fn is_head(at: *const u8) -> bool {
     // SAFETY: the caller's promise.
@@ -202,7 +187,7 @@ pub(super) unsafe fn is_head(at: *const u8) -> bool {
 /// it announces, and where they begin.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(always)]
 pub(super) unsafe fn head(at: *const u8) -> Option<(c_int, u64, *const u8)> {
     // SAFETY: the caller's promise.
@@ -229,7 +214,7 @@ pub(super) unsafe fn head(at: *const u8) -> Option<(c_int, u64, *const u8)> {
 /// NULL if it is not so.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(never)]
 unsafe fn short_double(at: *const u8) -> (f64, *const u8) {
     const MOST: usize = 15;
@@ -259,7 +244,7 @@ unsafe fn short_double(at: *const u8) -> (f64, *const u8) {
 /// where they end. It wraps if there are too many.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(always)]
 unsafe fn more_digits(number: u64, at: *const u8) -> (u64, *const u8) {
     let (mut number, mut next) = (number, at);
@@ -277,7 +262,7 @@ unsafe fn more_digits(number: u64, at: *const u8) -> (u64, *const u8) {
 /// they end, if it is written as RESP writes it.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(always)]
 unsafe fn digits(at: *const u8) -> Option<(u64, *const u8)> {
     const MOST: usize = 18;
@@ -292,7 +277,7 @@ unsafe fn digits(at: *const u8) -> Option<(u64, *const u8)> {
 }
 
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(always)]
 unsafe fn digit(at: *const u8) -> Option<u64> {
     // SAFETY: the caller's promise.
@@ -301,7 +286,7 @@ unsafe fn digit(at: *const u8) -> Option<u64> {
 }
 
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(always)]
 unsafe fn is_line_end(at: *const u8) -> bool {
     // SAFETY: the caller's promise: at the end are two NULs.
@@ -311,7 +296,7 @@ unsafe fn is_line_end(at: *const u8) -> bool {
 /// Where the first CR or LF is, or the end.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(always)]
 unsafe fn line_break(at: *const u8, end: *const u8) -> *const u8 {
     // SAFETY: the caller's promise.
@@ -324,7 +309,7 @@ unsafe fn line_break(at: *const u8, end: *const u8) -> *const u8 {
 /// Where the first control character is, if it is not far.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(always)]
 unsafe fn near_control(at: *const u8) -> *const u8 {
     const NEAR: usize = 8;

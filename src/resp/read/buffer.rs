@@ -40,7 +40,7 @@ impl Reader {
     /// The buffer is short, and longer than that.
     #[inline(always)]
     unsafe fn set_short_len(self, len: usize, pos: usize) {
-        // SAFETY: the caller's promise: there is room for a second NUL, see `Leaf::read`.
+        // SAFETY: the caller's promise: there is room for a second NUL, see `Leaf::near`.
         unsafe {
             let r = self.0;
             if let Some(buf) = self.buf() {
@@ -268,7 +268,8 @@ impl Reader {
             (*self.0).pos = 0;
             self.set_len(buf, 0);
             // Unlike hiredis: what a burst left behind goes at once, not when more comes.
-            if is_big(buf, (*self.0).maxbuf)
+            if (*self.whole()).big
+                && is_big(buf, (*self.0).maxbuf)
                 && !(*self.whole()).io.read_full
                 && let Ok(fresh) = Sds::with_short_capacity(FIRST_ROOM)
             {

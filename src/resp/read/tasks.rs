@@ -212,11 +212,17 @@ impl Reader {
             }
             if (*self.whole()).scanned == 0 {
                 let (at, end) = self.ends();
-                if let Some((leaf, next)) = Leaf::read(at, end) {
-                    let native = self.native();
+                let native = self.native();
+                if let Some((leaf, next)) = Leaf::near(at, end) {
                     let object =
                         if native { self.link(task, make(&leaf)) } else { self.make_leaf(task, leaf) };
                     return self.leaf(task, object, next.addr() - at.addr());
+                }
+                if native && *at != b'$' {
+                    let (object, next) = far_reply(at, end);
+                    if !next.is_null() {
+                        return self.leaf(task, self.link(task, object), next.addr() - at.addr());
+                    }
                 }
                 if let Some(size) = bulk_size(at, end).filter(|size| end.addr() - at.addr() < *size) {
                     (*self.whole()).needed = size;
@@ -470,7 +476,7 @@ impl Reader {
 /// The reply of a leaf that is not near, and where it ends, which is NULL if there is none.
 ///
 /// # Safety
-/// As for `Leaf::read`.
+/// As for `Leaf::near`.
 #[inline(never)]
 unsafe fn far_reply(at: *const u8, end: *const u8) -> (*mut redisReply, *const u8) {
     // SAFETY: the caller's promise.
