@@ -571,7 +571,7 @@ TEST(reader_stream, with_maxbuf_zero_the_buffer_is_kept, "81 82") {
     alloc_count_end();
 }
 
-TEST(reader_stream, feeding_nothing_asks_for_no_memory, "80") {
+TEST(reader_stream, feeding_nothing_asks_for_no_memory, "79") {
     alloc_count_begin();
     redisReader *r = redisReaderCreate();
     const char *bytes = test_printf("$200000\r\n%s", repeat("x", 40000, ""));

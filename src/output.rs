@@ -63,8 +63,8 @@ impl Ctx {
         unsafe { self.obuf().unwrap_unchecked() }.set_len(end + n);
     }
 
-    /// Forgets what was written: the text ends where it did, and has no more room than before
-    /// if there is none.
+    /// Forgets what was written: the text ends where it did; if there is none, much room is
+    /// given back.
     #[cold]
     pub(crate) fn take_back(self) {
         match self.obuf() {

@@ -232,6 +232,9 @@ impl Ctx {
             return Ok(true);
         }
         let sent = sent + n;
+        if sent == 0 {
+            return Ok(false);
+        }
         if sent >= left - n {
             obuf.drop_front(sent);
         } else {

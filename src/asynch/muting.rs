@@ -170,7 +170,7 @@ impl Muting {
     /// MONITOR too many.
     pub(crate) fn taken(&mut self, by_client_reply: bool, tag: Tag) {
         self.waiting = self.waiting.saturating_sub(1);
-        self.assumed += u32::from(by_client_reply);
+        self.assumed = self.assumed.saturating_add(by_client_reply.into());
         self.assumed_reset |= tag == Tag::Reset;
         if tag.ends_multi() {
             self.end_taken();

@@ -271,7 +271,8 @@ unsafe fn refuses_silence(ac: Ac, reply: *mut redisReply) -> bool {
         let Some(passed) = ac.private().muting.refused_by(reply, waits, expected) else { return false };
         let again = ac.replies().unmute() + ac.sub_replies().unmute();
         ac.private().muting.waiting = again;
-        ac.private().unowned += passed.saturating_sub(1);
+        let unowned = &mut ac.private().unowned;
+        *unowned = unowned.saturating_add(passed.saturating_sub(1));
         passed > 0
     }
 }

@@ -47,7 +47,7 @@ impl Verb {
             first
         };
         match command {
-            [_, _, _, b'\n', _, len, _, b'\n', ..] if *len < b'4' => true,
+            [_, _, _, b'\n', _, b'0'..b'4', _, b'\n', ..] => true,
             [_, _, _, b'\n', _, len, _, b'\n', first, ..] => {
                 let letters = FIRST.get(usize::from(len.wrapping_sub(b'0'))).copied();
                 letters.is_some_and(|set| set & (1 << (first & 31)) == 0)

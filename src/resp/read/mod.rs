@@ -487,10 +487,9 @@ impl Reader {
             if (*self.0).ridx == -1 && self.start().is_err() {
                 return self.ran_out();
             }
-            if self.is_short() {
-                return ptr::null_mut();
-            }
-            if let Err(fault) = self.run() {
+            if !self.is_short()
+                && let Err(fault) = self.run()
+            {
                 self.fail(fault);
                 return ptr::null_mut();
             }
