@@ -306,6 +306,13 @@ TEST(reader_objects, tasks_are_made_when_they_are_needed, "74") {
     for (int i = 0; i < 2; i++) {
         FEED(r, "*2\r\n*1\r\n+a\r\n%1\r\n:1\r\n:2\r\n");
         freeReplyObject(read_reply(r));
+        FEED(r, "*7\r\n$-1\r\n*0\r\n%0\r\n_\r\n#t\r\n:-1\r\n,1.5\r\n");
+        freeReplyObject(read_reply(r));
+        static const char *const bare[] = {"$-1\r\n", "_\r\n", "#f\r\n", "*0\r\n", "~0\r\n"};
+        for (size_t k = 0; k < sizeof bare / sizeof *bare; k++) {
+            feed(r, bare[k], strlen(bare[k]));
+            freeReplyObject(read_reply(r));
+        }
         CHECK_INT(r->tasks, 0);
         CHECK_PTR(r->task, NULL);
     }

@@ -12,9 +12,21 @@ use crate::resp::reply;
 
 /// A reply without elements, as it stands in the buffer.
 pub(super) enum Leaf {
-    Text { kind: c_int, text: *const u8, len: usize },
-    Integer(i64),
-    Double { value: f64, text: *const u8, len: usize },
+    Text {
+        kind: c_int,
+        text: *const u8,
+        len: usize,
+    },
+    /// An integer, a bool with 0 or 1, or with 0 what has no content.
+    Bare {
+        kind: c_int,
+        value: i64,
+    },
+    Double {
+        value: f64,
+        text: *const u8,
+        len: usize,
+    },
 }
 
 impl Leaf {
@@ -48,7 +60,8 @@ impl Leaf {
                 if !is_line_end(line) {
                     return None;
                 }
-                return Some((Leaf::Integer(value.cast_signed()), line.add(2)));
+                let leaf = Leaf::Bare { kind: REDIS_REPLY_INTEGER, value: value.cast_signed() };
+                return Some((leaf, line.add(2)));
             }
             if mark != b'+' {
                 return None;
@@ -73,7 +86,8 @@ impl Leaf {
         unsafe { Leaf::far(at, end) }
     }
 
-    /// As `near`, for the other common types: long statuses, errors, doubles, negative integers.
+    /// As `near`, for the other common types: long statuses, errors, doubles, negative integers,
+    /// bools and nil.
     ///
     /// # Safety
     /// As for `near`.
@@ -86,7 +100,7 @@ impl Leaf {
                 b'+' => REDIS_REPLY_STATUS,
                 b'-' => REDIS_REPLY_ERROR,
                 b',' => return Leaf::double(body),
-                b':' => return Leaf::negative(body),
+                b':' | b'$' | b'_' | b'#' => return Leaf::bare(at),
                 _ => return None,
             };
             let line = line_break(body, end);
@@ -97,20 +111,27 @@ impl Leaf {
         }
     }
 
+    /// A negative integer, a bool, or nil in one of its forms.
+    ///
     /// # Safety
-    /// As for `near`, for an integer whose text is at `at`.
+    /// As for `near`.
     #[inline(never)]
-    unsafe fn negative(at: *const u8) -> Option<(Leaf, *const u8)> {
-        // SAFETY: the caller's promise.
+    unsafe fn bare(at: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise: no NUL is passed.
         unsafe {
-            if *at != b'-' {
-                return None;
-            }
-            let (value, line) = digits(at)?;
-            if value == 0 || !is_line_end(line) {
-                return None;
-            }
-            Some((Leaf::Integer(value.cast_signed().wrapping_neg()), line.add(2)))
+            let body = at.add(1);
+            let (kind, value, line) = match (*at, *body) {
+                (b':', b'-') => {
+                    let (value, line) = digits(body).filter(|number| number.0 > 0)?;
+                    (REDIS_REPLY_INTEGER, -value.cast_signed(), line)
+                }
+                (b'$', b'-') if *body.add(1) == b'1' => (REDIS_REPLY_NIL, 0, body.add(2)),
+                (b'_', _) => (REDIS_REPLY_NIL, 0, body),
+                (b'#', b't') => (REDIS_REPLY_BOOL, 1, body.add(1)),
+                (b'#', b'f') => (REDIS_REPLY_BOOL, 0, body.add(1)),
+                _ => return None,
+            };
+            is_line_end(line).then_some((Leaf::Bare { kind, value }, line.add(2)))
         }
     }
 
@@ -138,7 +159,7 @@ impl Leaf {
         unsafe {
             match *self {
                 Leaf::Text { kind, text, len } => reply::text(kind, text, len),
-                Leaf::Integer(value) => reply::integer(REDIS_REPLY_INTEGER, value),
+                Leaf::Bare { kind, value } => reply::integer(kind, value),
                 Leaf::Double { value, text, len } => reply::double(value, text, len),
             }
         }

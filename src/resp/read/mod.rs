@@ -399,8 +399,8 @@ impl Reader {
                     self.take_string(text, len, end)
                 }
                 Leaf::Text { kind, text, len } => self.take_text(kind, text, len, end),
-                Leaf::Integer(value) if !drop => self.take_integer::<false>(value, end),
-                Leaf::Integer(value) => self.take_integer::<true>(value, end),
+                Leaf::Bare { kind: REDIS_REPLY_INTEGER, value } if !drop => self.take_integer(value, end),
+                Leaf::Bare { kind, value } => self.take_bare(kind, value, end),
                 Leaf::Double { value, text, len } => self.take_double(value, text, len, end),
             }
         }
@@ -425,9 +425,17 @@ impl Reader {
     /// # Safety
     /// As for `take_leaf`.
     #[inline(never)]
-    unsafe fn take_integer<const DROP: bool>(self, value: i64, end: *const u8) -> *mut c_void {
+    unsafe fn take_integer(self, value: i64, end: *const u8) -> *mut c_void {
         // SAFETY: the caller's promise.
-        unsafe { self.took(Leaf::Integer(value), end, DROP) }
+        unsafe { self.took(Leaf::Bare { kind: REDIS_REPLY_INTEGER, value }, end, false) }
+    }
+
+    /// # Safety
+    /// As for `take_leaf`.
+    #[inline(never)]
+    unsafe fn take_bare(self, kind: c_int, value: i64, end: *const u8) -> *mut c_void {
+        // SAFETY: the caller's promise.
+        unsafe { self.took(Leaf::Bare { kind, value }, end, true) }
     }
 
     /// # Safety

@@ -34,7 +34,7 @@ impl Reader {
         unsafe { (*self.0).r#fn.as_ref() }
     }
 
-    /// Makes the object of a leaf with the program's constructors.
+    /// Makes the object of a leaf that is near with the program's constructors.
     #[inline(always)]
     pub(super) unsafe fn make_leaf(self, task: *mut redisReadTask, leaf: Leaf) -> *mut c_void {
         // SAFETY: the caller's promise.
@@ -44,7 +44,7 @@ impl Reader {
                     (*task).r#type = kind;
                     self.create_string(task, text, len)
                 }
-                Leaf::Integer(value) => {
+                Leaf::Bare { kind: _, value } => {
                     (*task).r#type = REDIS_REPLY_INTEGER;
                     self.create_integer(task, value)
                 }

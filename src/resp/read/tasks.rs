@@ -60,15 +60,26 @@ impl Reader {
                 lowest = depth;
                 level = Level::of((*self.task(depth - 1)).obj.cast());
             } else {
-                let Some((kind, count, next)) = head(at).filter(|head| limits.admit(0, head.1)) else {
+                let Some((kind, count, next)) =
+                    head(at).filter(|head| head.1 == 0 || limits.admit(0, head.1))
+                else {
                     return Ok(false);
                 };
                 let unread = end.addr() - at.addr();
-                let object = reply::growing(kind, count as usize, unread, 0, ptr::null_mut());
+                let object = if count == 0 {
+                    reply::empty(kind)
+                } else {
+                    reply::growing(kind, count as usize, unread, 0, ptr::null_mut())
+                };
                 if object.is_null() {
                     return Err(OutOfMemory);
                 }
                 (*r).reply = object.cast();
+                if count == 0 {
+                    self.consume(next.addr() - start.addr());
+                    (*r).ridx = -1;
+                    return Ok(true);
+                }
                 at = next;
                 (depth, lowest, level) = (1, 0, Level::of(object));
             }
@@ -106,7 +117,8 @@ impl Reader {
                     at = next;
                     continue;
                 }
-                if let Some((kind, count, next)) = head(at).filter(|head| limits.admit(depth, head.1)) {
+                let head = head(at);
+                if let Some((kind, count, next)) = head.filter(|head| limits.admit(depth, head.1)) {
                     let unread = end.addr() - at.addr();
                     let object = reply::growing(kind, count as usize, unread, depth, level.reply);
                     if object.is_null() {
@@ -120,7 +132,10 @@ impl Reader {
                     level = Level::of(object);
                     continue;
                 }
-                let (element, next) = far_reply(at, end);
+                let (element, next) = match head {
+                    Some((kind, 0, next)) if limits.admit(depth, 1) => (reply::empty(kind), next),
+                    _ => far_reply(at, end),
+                };
                 if next.is_null() {
                     level.note();
                     break;
