@@ -18,7 +18,7 @@ impl Ctx {
     #[inline(always)]
     pub(crate) fn write_out(
         self,
-        write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
+        write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
     ) -> (Result<usize, Invalid>, usize) {
         let obuf = match self.obuf() {
             Some(obuf) => obuf,
@@ -32,7 +32,7 @@ impl Ctx {
         // SAFETY: the room after the text, which is nobody else's until it is part of it.
         let written = unsafe {
             let start = obuf.as_ptr().cast::<u8>().add(end);
-            write(&mut Sink::new(start, room, &mut owner))
+            write(Sink::new(start, room, &mut owner))
         };
         (written, end)
     }
@@ -76,7 +76,7 @@ impl Ctx {
 
     /// Appends a command, or other bytes, to what is to be sent. On failure nothing of
     /// it is, and the error is set.
-    fn append(self, write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>) -> Result<(), Failed> {
+    fn append(self, write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>) -> Result<(), Failed> {
         let (written, end) = self.write_out(write);
         let n = written.map_err(|why| self.invalid_command(why))?;
         // SAFETY: so much was written there, and nothing happened since.

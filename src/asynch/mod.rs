@@ -99,7 +99,7 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
 pub(crate) fn submit(
     ac: Ac,
     callback: Callback,
-    write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
+    write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
 ) -> Result<(), Refused> {
     if ac.is_closing() || ac.ctx().err() != 0 {
         return Err(Refused);

@@ -189,7 +189,7 @@ pub(super) unsafe fn submit(
     ac: *mut redisAsyncContext,
     f: Option<redisCallbackFn>,
     privdata: *mut c_void,
-    write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
+    write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
 ) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { on(ac, |ac| asynch::submit(ac, Callback { f, privdata }, write)) }

@@ -36,7 +36,7 @@ struct Scratch([MaybeUninit<u8>; decimal::LONGEST + 4]);
 pub(crate) unsafe fn write(
     format: *const c_char,
     args: &mut impl Args,
-    sink: &mut Sink<'_>,
+    mut sink: Sink<'_>,
 ) -> Result<usize, Invalid> {
     if format.is_null() {
         return Err(Invalid::Null);
@@ -109,7 +109,7 @@ pub(crate) unsafe fn write(
                                 Ok((true, digits)) => scratch.negative(digits, spec.zeros),
                                 Err(number) => {
                                     let piece = Printed { conversion, len: spec.len, number };
-                                    (begin, at, head) = piece.put(begin, at, head, sink)?;
+                                    (begin, at, head) = piece.put(begin, at, head, &mut sink)?;
                                     (conversion, 0)
                                 }
                             }
@@ -117,7 +117,7 @@ pub(crate) unsafe fn write(
                     };
                 }
                 if sink.lacks(at, len) {
-                    (begin, at) = grow(begin, at, len, sink)?;
+                    (begin, at) = grow(begin, at, len, &mut sink)?;
                 }
                 if head == 0 {
                     head = header(len);

@@ -64,7 +64,9 @@ impl<'a> Sink<'a> {
     /// else's while the Sink lives.
     #[inline(always)]
     pub(crate) unsafe fn new(start: *mut u8, room: usize, owner: &'a mut dyn Owner) -> Sink<'a> {
-        Sink { start, limit: limit(start, room), owner }
+        // SAFETY: the caller's promise.
+        let limit = unsafe { limit(start, room) };
+        Sink { start, limit, owner }
     }
 
     /// Where the command begins.
@@ -93,7 +95,8 @@ impl<'a> Sink<'a> {
         let need = len.checked_add(more).and_then(|n| n.checked_add(AROUND + 1)).ok_or(Invalid::Size)?;
         let (start, room) = self.owner.grow(len, need)?;
         self.start = start;
-        self.limit = limit(start, room);
+        // SAFETY: the owner gives room there.
+        self.limit = unsafe { limit(start, room) };
         Ok(start.wrapping_add(len))
     }
 
@@ -120,8 +123,12 @@ impl<'a> Sink<'a> {
     }
 }
 
-fn limit(start: *mut u8, room: usize) -> usize {
-    start.addr().wrapping_add(room).wrapping_sub(AROUND)
+/// # Safety
+/// As for `Sink::new`.
+#[inline(always)]
+unsafe fn limit(start: *mut u8, room: usize) -> usize {
+    // SAFETY: memory does not go round the end of the address space.
+    if room > AROUND { unsafe { start.addr().unchecked_add(room - AROUND) } } else { 0 }
 }
 
 /// Writes a line with a mark and a number; gives where it ends.
@@ -136,8 +143,9 @@ pub(crate) unsafe fn put_header(at: *mut u8, mark: u8, n: usize) -> *mut u8 {
             at.cast::<[u8; 4]>().write_unaligned([mark, b'0' + n as u8, b'\r', b'\n']);
             at.add(4)
         } else if n < 100 {
-            let [tens, ones] = decimal::pair(n);
-            at.cast::<[u8; 4]>().write_unaligned([mark, tens, ones, b'\r']);
+            let digits = u32::from(u16::from_le_bytes(decimal::pair(n)));
+            let line = u32::from_le_bytes([mark, 0, 0, b'\r']) | digits << 8;
+            at.cast::<[u8; 4]>().write_unaligned(line.to_le_bytes());
             at.add(4).write(b'\n');
             at.add(5)
         } else {
@@ -189,7 +197,7 @@ pub(crate) unsafe fn write_argv(
     argc: c_int,
     argv: *const *const c_char,
     argvlen: *const usize,
-    sink: &mut Sink<'_>,
+    sink: Sink<'_>,
 ) -> Result<usize, Invalid> {
     // SAFETY: the caller's promise.
     unsafe { write_argv_inline(argc, argv, argvlen, sink) }
@@ -204,87 +212,144 @@ pub(crate) unsafe fn write_argv_inline(
     argc: c_int,
     argv: *const *const c_char,
     argvlen: *const usize,
-    sink: &mut Sink<'_>,
+    sink: Sink<'_>,
 ) -> Result<usize, Invalid> {
-    if argc <= 0 || argv.is_null() {
-        return if argc == 0 { write_bytes(b"*0\r\n", sink) } else { Err(Invalid::Size) };
-    }
-    if argvlen.is_null() {
-        // SAFETY: the caller's promise.
-        return unsafe { write_texts(argc as usize, argv, sink) };
-    }
-    let mut at = sink.start();
-    if sink.lacks(at, 0) {
-        at = sink.grow(at, 0)?;
-    }
-    // SAFETY: the caller's promise; there is room for a header.
+    let mut at = sink.start;
+    // SAFETY: the caller's promise; there is room for the header.
     unsafe {
+        if argvlen.is_null() || argv.is_null() || !matches!(argc, 1..10) || sink.lacks(at, 0) {
+            return write_any(argc, argv, argvlen, sink);
+        }
+        let next;
         at = put_header(at, b'*', argc as usize);
-        for i in 0..argc as usize {
-            let (text, len) = (argv.add(i).read(), argvlen.add(i).read());
-            if text.is_null() {
-                none_of(len)?;
-            }
-            at = sink.put_argument(at, text.cast(), len)?;
+        (next, at) = put_short(argc as usize, argv, argvlen, (0, at), sink.limit);
+        if next < argc as usize {
+            return write_rest(argc as usize, argv, argvlen, (next, at), sink);
         }
     }
     Ok(sink.len(at))
 }
 
-/// As `write_argv`, for C strings.
+/// As `write_argv`, whatever it is given.
 ///
 /// # Safety
 /// As for `write_argv`.
 #[inline(never)]
-unsafe fn write_texts(
-    count: usize,
+unsafe fn write_any(
+    argc: c_int,
     argv: *const *const c_char,
-    sink: &mut Sink<'_>,
+    argvlen: *const usize,
+    mut sink: Sink<'_>,
 ) -> Result<usize, Invalid> {
-    let mut at = sink.start();
+    if argc < 0 || (argc > 0 && argv.is_null()) {
+        return Err(Invalid::Size);
+    }
+    let mut at = sink.start;
     if sink.lacks(at, 0) {
         at = sink.grow(at, 0)?;
     }
-    // SAFETY: the caller's promise; there is room for a header.
+    // SAFETY: the caller's promise; there is room for the header.
     unsafe {
-        at = put_header(at, b'*', count);
-        for i in 0..count {
-            let text = argv.add(i).read();
-            if text.is_null() {
+        at = put_header(at, b'*', argc as usize);
+        write_rest(argc as usize, argv, argvlen, (0, at), sink)
+    }
+}
+
+/// Writes the arguments that are not yet written, `from` which one and where.
+///
+/// # Safety
+/// As for `write_argv`.
+#[inline(never)]
+unsafe fn write_rest(
+    count: usize,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+    from: (usize, *mut u8),
+    mut sink: Sink<'_>,
+) -> Result<usize, Invalid> {
+    let (mut next, mut at) = from;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while next < count {
+            let text = argv.add(next).read();
+            let len = match argvlen.is_null() {
+                false => argvlen.add(next).read(),
+                true if text.is_null() => return Err(Invalid::Size),
+                true => strlen(text),
+            };
+            // For no bytes it will do.
+            if text.is_null() && len > 0 {
                 return Err(Invalid::Size);
             }
-            at = sink.put_argument(at, text.cast(), strlen(text))?;
+            at = sink.put_argument(at, text.cast(), len)?;
+            next += 1;
+            if !argvlen.is_null() {
+                (next, at) = put_short(count, argv, argvlen, (next, at), sink.limit);
+            }
         }
     }
     Ok(sink.len(at))
 }
 
-/// NULL will do for no bytes.
-#[cold]
-#[inline(never)]
-fn none_of(len: usize) -> Result<(), Invalid> {
-    if len == 0 { Ok(()) } else { Err(Invalid::Size) }
+/// Writes arguments `from` one at a place on, up to one that is long, NULL, or has no room.
+/// Gives which that is, and where it would be written.
+///
+/// # Safety
+/// As for `write_argv`, with lengths; AROUND bytes may be written at `limit`.
+#[inline(always)]
+unsafe fn put_short(
+    count: usize,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+    from: (usize, *mut u8),
+    limit: usize,
+) -> (usize, *mut u8) {
+    let (mut next, mut at) = from;
+    // SAFETY: the caller's promise; what is below ten with all around it is less than AROUND.
+    unsafe {
+        while next < count {
+            let (text, len) = (argv.add(next).read().cast::<u8>(), argvlen.add(next).read());
+            if text.is_null() {
+                break;
+            }
+            if len < 10 {
+                if at.addr() >= limit {
+                    break;
+                }
+                at = put_header(at, b'$', len);
+            } else {
+                if len > room::SHORT || at.addr() + len >= limit {
+                    break;
+                }
+                at = put_header(at, b'$', len);
+            }
+            room::copy(text, at, len);
+            at = put_line_end(at.add(len));
+            next += 1;
+        }
+    }
+    (next, at)
 }
 
 /// A command that is not sent from here, in a block of its own that ends in a NUL; and its length.
 #[inline(always)]
 pub(crate) fn to_block(
-    write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
+    write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
 ) -> Result<(*mut c_char, usize), Invalid> {
     let mut block = Block(alloc::malloc(FIRST_ROOM + 1).cast());
     if block.0.is_null() {
         return Err(Invalid::Memory);
     }
     // SAFETY: a new block of one byte more, which is for the NUL.
-    let mut sink = unsafe { Sink::new(block.0, FIRST_ROOM, &mut block) };
-    let written = write(&mut sink);
+    let written = write(unsafe { Sink::new(block.0, FIRST_ROOM, &mut block) });
     // SAFETY: the block, of which so much is written and one byte more is there; nobody
     // else knows it.
     unsafe {
         match written {
             Ok(len) => {
-                block.0.add(len).write(0);
-                Ok((block.0.cast(), len))
+                let bytes = block.0;
+                bytes.add(len).write(0);
+                Ok((bytes.cast(), len))
             }
             Err(why) => {
                 alloc::free(block.0.cast());
@@ -313,12 +378,12 @@ impl Owner for Block {
 /// As `to_block`, but a string.
 #[inline(always)]
 pub(crate) fn to_sds(
-    write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
+    write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
 ) -> Result<(Sds, usize), Invalid> {
     let mut owner = Sds::with_short_capacity(FIRST_ROOM as u8)?;
     // SAFETY: that much room was asked for.
-    let mut sink = unsafe { Sink::new(owner.as_ptr().cast(), FIRST_ROOM, &mut owner) };
-    match write(&mut sink) {
+    let written = write(unsafe { Sink::new(owner.as_ptr().cast(), FIRST_ROOM, &mut owner) });
+    match written {
         Ok(len) => {
             owner.set_len(len);
             Ok((owner, len))
@@ -352,7 +417,7 @@ pub(crate) fn is_command(bytes: &[u8]) -> bool {
 }
 
 /// Writes bytes that the program encoded itself.
-pub(crate) fn write_bytes(bytes: &[u8], sink: &mut Sink<'_>) -> Result<usize, Invalid> {
+pub(crate) fn write_bytes(bytes: &[u8], mut sink: Sink<'_>) -> Result<usize, Invalid> {
     let mut at = sink.start();
     if sink.lacks(at, bytes.len()) {
         at = sink.grow(at, bytes.len())?;
@@ -445,7 +510,7 @@ pub(crate) mod tests {
 
     /// What `write` writes, into memory that grows by as little as it may.
     pub(crate) fn written(
-        write: impl FnOnce(&mut Sink<'_>) -> Result<usize, Invalid>,
+        write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
     ) -> Result<Vec<u8>, Invalid> {
         struct Mean(Vec<u8>);
         impl Owner for Mean {
@@ -456,8 +521,7 @@ pub(crate) mod tests {
         }
         let mut memory = Mean(vec![0]);
         // SAFETY: no room yet.
-        let mut sink = unsafe { Sink::new(memory.0.as_mut_ptr(), 0, &mut memory) };
-        let len = write(&mut sink)?;
+        let len = write(unsafe { Sink::new(memory.0.as_mut_ptr(), 0, &mut memory) })?;
         memory.0.truncate(len);
         Ok(memory.0)
     }
