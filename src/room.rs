@@ -91,6 +91,32 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
+/// What `copy_medium` copies without a call.
+pub(crate) const MEDIUM: usize = 96;
+
+/// As `copy`, where a call would cost more than itself, because registers would have to be saved.
+///
+/// # Safety
+/// As for `copy`, and `n` is MEDIUM at most.
+#[inline(always)]
+pub(crate) unsafe fn copy_medium(from: *const u8, to: *mut u8, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n <= SHORT {
+            return copy(from, to, n);
+        }
+        let (mut at, last) = (0, n - size_of::<u128>());
+        loop {
+            let block = from.add(at).cast::<u128>().read_unaligned();
+            to.add(at).cast::<u128>().write_unaligned(block);
+            if at == last {
+                break;
+            }
+            at = last.min(at + size_of::<u128>());
+        }
+    }
+}
+
 // SAFETY: chunk_mut is the memory after what was written, and advance_mut stays inside.
 unsafe impl BufMut for Room<'_> {
     fn remaining_mut(&self) -> usize {

@@ -12,6 +12,7 @@ use crate::ctx::{Ctx, Failed};
 use crate::net;
 use crate::resp::read::{Broken, Reader};
 use crate::resp::sent::Sent;
+use crate::room;
 use crate::sds::Sds;
 
 /// Bytes asked for in one read, to begin with.
@@ -21,7 +22,7 @@ const READ_SIZE_MAX: usize = 1024 * 1024;
 /// Room that an `obuf` begins with, in a small block.
 pub(crate) const OBUF_FIRST: u8 = 52;
 /// Room that an empty `obuf` may keep.
-const OBUF_KEPT: usize = 1024;
+pub(crate) const OBUF_KEPT: usize = 1024;
 
 impl Ctx {
     /// The function table, NULL in a context that was never connected.
@@ -55,11 +56,15 @@ impl Ctx {
         // buffer, and the copy costs less than a block of this size would.
         let mut bytes = [const { MaybeUninit::<u8>::uninit() }; READ_SIZE];
         let n = self.receive(bytes.as_mut_ptr().cast(), READ_SIZE)?;
-        // SAFETY: the transport wrote `n` bytes.
-        let bytes = unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), n) };
+        let bytes = bytes.as_ptr().cast::<u8>();
         self.adapt(reader, n, READ_SIZE);
-        // SAFETY: bytes that were just read, elsewhere.
-        unsafe { reader.feed(bytes.as_ptr(), bytes.len()) }.map_err(|broken| self.broken(reader, broken))
+        // SAFETY: `n` bytes that the transport wrote, elsewhere.
+        unsafe {
+            if n <= room::MEDIUM && reader.feed_short(bytes, n) {
+                return Ok(());
+            }
+            reader.feed(bytes, n).map_err(|broken| self.broken(reader, broken))
+        }
     }
 
     /// Reads straight into the reader's buffer, or into the string that it receives.

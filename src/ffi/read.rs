@@ -6,6 +6,7 @@ use core::ptr;
 use super::status;
 use crate::abi::*;
 use crate::resp::read::Reader;
+use crate::room;
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn redisReaderCreateWithFunctions(
@@ -30,8 +31,21 @@ pub unsafe extern "C" fn redisReaderFeed(r: *mut redisReader, buf: *const c_char
         if buf.is_null() {
             return reader.status();
         }
-        status(reader.feed(buf.cast(), len))
+        if len <= room::MEDIUM && reader.feed_short(buf.cast(), len) {
+            return REDIS_OK;
+        }
+        feed(reader, buf, len)
     }
+}
+
+/// As redisReaderFeed, however much there is to be done.
+///
+/// # Safety
+/// As for redisReaderFeed.
+#[inline(never)]
+unsafe fn feed(reader: Reader, buf: *const c_char, len: usize) -> c_int {
+    // SAFETY: the caller's promise.
+    status(unsafe { reader.feed(buf.cast(), len) })
 }
 
 #[unsafe(no_mangle)]
@@ -42,7 +56,7 @@ pub unsafe extern "C" fn redisReaderGetReply(r: *mut redisReader, reply: *mut *m
         // Where bytes come one by one most calls end here, so this comes before everything
         // for which registers have to be saved.
         if let Some(reader) = reader.filter(|reader| !reader.waits()) {
-            return take_reply(reader, reply);
+            return if reply.is_null() { drop_reply(reader) } else { reader.take(reply) };
         }
         if !reply.is_null() {
             reply.write(ptr::null_mut());
@@ -51,20 +65,18 @@ pub unsafe extern "C" fn redisReaderGetReply(r: *mut redisReader, reply: *mut *m
     }
 }
 
-/// The next reply, for a reader that does not wait. NULL for `reply` frees it.
+/// As redisReaderGetReply for who does not want the reply.
 ///
 /// # Safety
-/// As for redisReaderGetReply.
+/// As for `Reader::take`.
+#[cold]
 #[inline(never)]
-unsafe fn take_reply(reader: Reader, reply: *mut *mut c_void) -> c_int {
+unsafe fn drop_reply(reader: Reader) -> c_int {
+    let mut reply = ptr::null_mut();
     // SAFETY: the caller's promise.
-    unsafe {
-        let got = reader.take();
-        if !reply.is_null() {
-            reply.write(got);
-        } else if !got.is_null() {
-            reader.free_object(got);
-        }
-        if got.is_null() { reader.status() } else { REDIS_OK }
+    let status = unsafe { reader.take(&raw mut reply) };
+    if !reply.is_null() {
+        reader.free_object(reply);
     }
+    status
 }

@@ -3,9 +3,7 @@
 //! What is not, the reader takes apart item by item (read/tasks.rs).
 
 use core::ffi::c_int;
-use core::{ptr, slice};
-
-use memchr::memchr2;
+use core::ptr;
 
 use crate::abi::*;
 use crate::resp::reply;
@@ -16,20 +14,19 @@ pub(super) enum Leaf {
         kind: c_int,
         text: *const u8,
         len: usize,
+        /// Of a double.
+        value: f64,
     },
     /// An integer, a bool with 0 or 1, or with 0 what has no content.
-    Bare {
-        kind: c_int,
-        value: i64,
-    },
-    Double {
-        value: f64,
-        text: *const u8,
-        len: usize,
-    },
+    Bare { kind: c_int, value: i64 },
 }
 
 impl Leaf {
+    #[inline(always)]
+    pub(super) fn text(kind: c_int, text: *const u8, len: usize) -> Leaf {
+        Leaf::Text { kind, text, len, value: 0.0 }
+    }
+
     /// The leaf at `at`, and where it ends, if it is a bulk string, a positive integer or a
     /// short status, all of it is there and nothing is wrong with it. These are the most
     /// frequent, and take no search.
@@ -40,74 +37,112 @@ impl Leaf {
     /// is in use.
     #[inline(always)]
     pub(super) unsafe fn near(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
-        // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
+        // SAFETY: the caller's promise.
         unsafe {
-            let mark = *at;
             // One after the other, the most frequent first: cheaper than a table.
-            if mark == b'$' {
-                let (len, line) = digits(at)?;
-                if !is_line_end(line) {
-                    return None;
-                }
-                let (len, text) = (usize::try_from(len).ok()?, line.add(2));
-                if len >= end.addr() - text.addr() || !is_line_end(text.add(len)) {
-                    return None;
-                }
-                return Some((Leaf::Text { kind: REDIS_REPLY_STRING, text, len }, text.add(len + 2)));
+            let mark = *at;
+            if is_bulk(at) {
+                Leaf::bulk(at, end)
+            } else if mark == b':' {
+                Leaf::integer(at)
+            } else if mark == b'+' {
+                Leaf::short_status(at)
+            } else {
+                None
             }
-            if mark == b':' {
-                let (value, line) = digits(at)?;
-                if !is_line_end(line) {
-                    return None;
-                }
-                let leaf = Leaf::Bare { kind: REDIS_REPLY_INTEGER, value: value.cast_signed() };
-                return Some((leaf, line.add(2)));
-            }
-            if mark != b'+' {
-                return None;
-            }
-            let body = at.add(1);
-            let line = near_control(body);
-            if !is_line_end(line) {
-                return None;
-            }
-            let len = line.addr() - body.addr();
-            Some((Leaf::Text { kind: REDIS_REPLY_STATUS, text: body, len }, line.add(2)))
         }
     }
 
-    /// As `far`, where it is not worth a copy of the code.
-    ///
-    /// # Safety
-    /// As for `near`.
-    #[inline(never)]
-    pub(super) unsafe fn far_apart(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
-        // SAFETY: the caller's promise.
-        unsafe { Leaf::far(at, end) }
-    }
-
-    /// As `near`, for the other common types: long statuses, errors, doubles, negative integers,
-    /// bools and nil.
+    /// As `near`, for a bulk string.
     ///
     /// # Safety
     /// As for `near`.
     #[inline(always)]
-    pub(super) unsafe fn far(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
-        // SAFETY: the caller's promise; no byte is looked at past one that is not NUL.
+    pub(super) unsafe fn bulk(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise; a byte is looked at only if those before it are no NUL.
         unsafe {
-            let body = at.add(1);
-            let kind = match *at {
-                b'+' => REDIS_REPLY_STATUS,
-                b'-' => REDIS_REPLY_ERROR,
-                b',' => return Leaf::double(body),
-                b':' | b'$' | b'_' | b'#' => return Leaf::bare(at),
-                _ => return None,
-            };
-            let line = line_break(body, end);
+            let (len, line) = digits(at)?;
             if !is_line_end(line) {
                 return None;
             }
-            Some((Leaf::Text { kind, text: body, len: line.addr() - body.addr() }, line.add(2)))
+            let (len, text) = (usize::try_from(len).ok()?, line.add(2));
+            if len >= end.addr() - text.addr() || !is_line_end(text.add(len)) {
+                return None;
+            }
+            Some((Leaf::text(REDIS_REPLY_STRING, text, len), text.add(len + 2)))
+        }
+    }
+
+    /// As `near`, for an integer.
+    ///
+    /// # Safety
+    /// As for `near`.
+    #[inline(always)]
+    pub(super) unsafe fn integer(at: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: as in `bulk`.
+        unsafe {
+            let (value, line) = digits(at)?;
+            let leaf = Leaf::Bare { kind: REDIS_REPLY_INTEGER, value: value.cast_signed() };
+            is_line_end(line).then_some((leaf, line.add(2)))
+        }
+    }
+
+    /// As `near`, for a status.
+    ///
+    /// # Safety
+    /// As for `near`.
+    #[inline(always)]
+    pub(super) unsafe fn short_status(at: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: as in `bulk`.
+        unsafe {
+            let text = at.add(1);
+            let line = near_control(text);
+            let leaf = Leaf::text(REDIS_REPLY_STATUS, text, line.addr() - text.addr());
+            is_line_end(line).then_some((leaf, line.add(2)))
+        }
+    }
+
+    /// As `near`, for the other common types: long statuses, errors, and what `far` reads.
+    ///
+    /// # Safety
+    /// As for `near`.
+    #[inline(never)]
+    pub(super) unsafe fn other(at: *const u8, end: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if is_line(at) {
+                let (text, len) = Leaf::line(at, end)?;
+                let kind = if *at == b'+' { REDIS_REPLY_STATUS } else { REDIS_REPLY_ERROR };
+                return Some((Leaf::text(kind, text, len), text.add(len + 2)));
+            }
+            Leaf::far(at)
+        }
+    }
+
+    /// As `near`, for doubles, negative integers, bools and nil.
+    ///
+    /// # Safety
+    /// As for `near`.
+    #[inline(always)]
+    pub(super) unsafe fn far(at: *const u8) -> Option<(Leaf, *const u8)> {
+        // SAFETY: the caller's promise.
+        unsafe { if *at == b',' { Leaf::double(at.add(1)) } else { Leaf::bare(at) } }
+    }
+
+    /// The text of a status or an error.
+    ///
+    /// # Safety
+    /// As for `near`; see `is_line`.
+    #[inline(always)]
+    pub(super) unsafe fn line(at: *const u8, end: *const u8) -> Option<(*const u8, usize)> {
+        // SAFETY: the caller's promise; a byte is looked at only if those before it are no NUL.
+        unsafe {
+            let text = at.add(1);
+            let mut line = low_byte(text, end);
+            if !is_line_end(line) {
+                line = line_break(line, end);
+            }
+            is_line_end(line).then_some((text, line.addr() - text.addr()))
         }
     }
 
@@ -145,7 +180,8 @@ impl Leaf {
             if line.is_null() || !is_line_end(line) {
                 return None;
             }
-            Some((Leaf::Double { value, text: at, len: line.addr() - at.addr() }, line.add(2)))
+            let len = line.addr() - at.addr();
+            Some((Leaf::Text { kind: REDIS_REPLY_DOUBLE, text: at, len, value }, line.add(2)))
         }
     }
 
@@ -158,9 +194,8 @@ impl Leaf {
         // SAFETY: the caller's promise.
         unsafe {
             match *self {
-                Leaf::Text { kind, text, len } => reply::text(kind, text, len),
+                Leaf::Text { kind, text, len, value } => reply::text(kind, text, len, value),
                 Leaf::Bare { kind, value } => reply::integer(kind, value),
-                Leaf::Double { value, text, len } => reply::double(value, text, len),
             }
         }
     }
@@ -192,6 +227,27 @@ pub(super) unsafe fn bulk_size(at: *const u8, end: *const u8) -> Option<usize> {
         }
         (is_line_end(line) && len <= SMALL).then_some(header + len as usize + 2)
     }
+}
+
+/// Whether a bulk string begins at `at`.
+///
+/// # Safety
+/// As for `Leaf::near`.
+#[inline(always)]
+pub(super) unsafe fn is_bulk(at: *const u8) -> bool {
+    // SAFETY: the caller's promise. Volatile, because else the compiler makes one table of this
+    // and what else is asked about the byte, which costs bulk strings eight instructions each.
+    unsafe { at.read_volatile() == b'$' }
+}
+
+/// Whether a status or an error begins at `at`.
+///
+/// # Safety
+/// As for `Leaf::near`.
+#[inline(always)]
+unsafe fn is_line(at: *const u8) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { matches!(*at, b'-' | b'+') }
 }
 
 /// Whether an aggregate begins at `at`, of those that `head` reads.
@@ -291,9 +347,14 @@ unsafe fn digits(at: *const u8) -> Option<(u64, *const u8)> {
     unsafe {
         let first = digit(at.add(1))?;
         let Some(second) = digit(at.add(2)) else { return Some((first, at.add(2))) };
-        let (value, next) = more_digits(first * 10 + second, at.add(3));
+        if first == 0 {
+            return None;
+        }
+        let value = first * 10 + second;
+        let Some(third) = digit(at.add(3)) else { return Some((value, at.add(3))) };
+        let (value, next) = more_digits(value * 10 + third, at.add(4));
         // What wrapped is too long.
-        if first == 0 || next.addr() - at.addr() > 1 + MOST { None } else { Some((value, next)) }
+        if next.addr() - at.addr() > 1 + MOST { None } else { Some((value, next)) }
     }
 }
 
@@ -318,13 +379,73 @@ unsafe fn is_line_end(at: *const u8) -> bool {
 ///
 /// # Safety
 /// As for `Leaf::near`.
-#[inline(always)]
-unsafe fn line_break(at: *const u8, end: *const u8) -> *const u8 {
+#[inline(never)]
+pub(super) unsafe fn line_break(at: *const u8, end: *const u8) -> *const u8 {
+    let mut at = at;
     // SAFETY: the caller's promise.
     unsafe {
-        let rest = slice::from_raw_parts(at, end.addr() - at.addr());
-        memchr2(b'\r', b'\n', rest).map_or(end, |n| at.add(n))
+        loop {
+            at = low_byte(at, end);
+            // Where one is so low others may follow, so some are looked at one by one.
+            for _ in 0..CHUNK {
+                if at == end || matches!(*at, b'\r' | b'\n') {
+                    return at;
+                }
+                at = at.add(1);
+            }
+        }
     }
+}
+
+/// Where the first byte is that is no greater than CR, or the end.
+///
+/// # Safety
+/// As for `Leaf::near`.
+#[inline(always)]
+unsafe fn low_byte(at: *const u8, end: *const u8) -> *const u8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (mut next, last) = (at, end.wrapping_sub(CHUNK));
+        while next <= last {
+            let found = low_bytes(next);
+            if found != 0 {
+                return next.add(found.trailing_zeros() as usize);
+            }
+            next = next.add(CHUNK);
+        }
+        while *next > b'\r' {
+            next = next.add(1);
+        }
+        next
+    }
+}
+
+/// How many bytes `low_bytes` looks at.
+const CHUNK: usize = 16;
+
+/// Which bytes of a chunk are no greater than CR, a bit each.
+///
+/// # Safety
+/// CHUNK bytes at `at` are readable.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn low_bytes(at: *const u8) -> u32 {
+    use core::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8, _mm_setzero_si128, _mm_subs_epu8,
+    };
+    // SAFETY: the caller's promise; every x86-64 has SSE2.
+    unsafe {
+        let above = _mm_subs_epu8(_mm_loadu_si128(at.cast()), _mm_set1_epi8(b'\r' as i8));
+        _mm_movemask_epi8(_mm_cmpeq_epi8(above, _mm_setzero_si128())).cast_unsigned()
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+unsafe fn low_bytes(at: *const u8) -> u32 {
+    // SAFETY: the caller's promise.
+    let chunk = unsafe { at.cast::<[u8; CHUNK]>().read() };
+    chunk.iter().rev().fold(0, |found, byte| found << 1 | u32::from(*byte <= b'\r'))
 }
 
 /// Where the first control character is, if it is not far.
@@ -341,5 +462,30 @@ unsafe fn near_control(at: *const u8) -> *const u8 {
             next = next.add(1);
         }
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_at_the_first_cr_or_lf() {
+        for len in 0..70 {
+            for at in 0..len {
+                for byte in [0, b'\t', b'\n', b'\r', 14, 0xff] {
+                    for fill in [b'x', b'\t', 0, 0xff] {
+                        let mut text = vec![fill; len];
+                        text[at] = byte;
+                        let want = text.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(len);
+                        text.extend([0, 0]);
+                        let start = text.as_ptr();
+                        // SAFETY: two NULs follow.
+                        let line = unsafe { line_break(start, start.add(len)) };
+                        assert_eq!(line.addr() - start.addr(), want, "{text:?}");
+                    }
+                }
+            }
+        }
     }
 }

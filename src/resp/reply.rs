@@ -65,30 +65,12 @@ pub(crate) fn integer(kind: c_int, value: c_longlong) -> *mut redisReply {
     node(kind, value, 0.0, ptr::null_mut(), 0)
 }
 
-/// A reply with a copy of `len` bytes at `text`.
+/// A reply with a copy of `len` bytes at `text`, and, for a double, its value.
 ///
 /// # Safety
 /// `len` bytes at `text` are readable.
 #[inline(always)]
-pub(crate) unsafe fn text(kind: c_int, text: *const u8, len: usize) -> *mut redisReply {
-    // SAFETY: the caller's promise.
-    unsafe { text_and_value(kind, text, len, 0.0) }
-}
-
-/// A double with the text it was read from.
-///
-/// # Safety
-/// `len` bytes at `text` are readable.
-#[inline(always)]
-pub(crate) unsafe fn double(value: c_double, text: *const u8, len: usize) -> *mut redisReply {
-    // SAFETY: the caller's promise.
-    unsafe { text_and_value(REDIS_REPLY_DOUBLE, text, len, value) }
-}
-
-/// # Safety
-/// As for `text`.
-#[inline(always)]
-unsafe fn text_and_value(kind: c_int, text: *const u8, len: usize, value: c_double) -> *mut redisReply {
+pub(crate) unsafe fn text(kind: c_int, text: *const u8, len: usize, value: c_double) -> *mut redisReply {
     let copy = malloc(len.wrapping_add(1)).cast::<u8>();
     if copy.is_null() {
         return ptr::null_mut();
@@ -107,11 +89,11 @@ unsafe fn text_and_value(kind: c_int, text: *const u8, len: usize, value: c_doub
 /// # Safety
 /// `len` bytes at `bytes` are readable, at least four for a verbatim string.
 #[inline(never)]
-pub(crate) unsafe fn string(kind: c_int, bytes: *const u8, len: usize) -> *mut redisReply {
+pub(crate) unsafe fn string(kind: c_int, bytes: *const u8, len: usize, value: c_double) -> *mut redisReply {
     let head = if kind == REDIS_REPLY_VERB && len >= 4 { 4 } else { 0 };
     // SAFETY: the caller's promise, then a live reply.
     unsafe {
-        let reply = text(kind, bytes.add(head), len - head);
+        let reply = text(kind, bytes.add(head), len - head, value);
         if !reply.is_null() && head != 0 {
             ptr::copy_nonoverlapping(bytes.cast(), (&raw mut (*reply).vtype).cast::<c_char>(), 3);
         }
@@ -270,6 +252,23 @@ pub(crate) unsafe fn release(reply: *mut c_void) {
     }
 }
 
+/// As `release`, with a copy of the code for bulk strings.
+///
+/// # Safety
+/// As for `release`, and it is not NULL.
+#[inline(always)]
+pub(crate) unsafe fn release_inline(reply: *mut c_void) {
+    let string = reply.cast::<redisReply>();
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*string).r#type != REDIS_REPLY_STRING {
+            return release(reply);
+        }
+        free_any((*string).str.cast());
+        free_any(reply);
+    }
+}
+
 /// Whether replies of this type have a text.
 #[inline(always)]
 fn has_text(kind: c_int) -> bool {
@@ -362,7 +361,7 @@ unsafe fn place(task: *const redisReadTask, reply: *mut redisReply) -> *mut c_vo
 
 unsafe extern "C" fn create_string(task: *const redisReadTask, text: *mut c_char, len: usize) -> *mut c_void {
     // SAFETY: the contract of redisReplyObjectFunctions, see read.h.
-    unsafe { place(task, string((*task).r#type, text.cast(), len)) }
+    unsafe { place(task, string((*task).r#type, text.cast(), len, 0.0)) }
 }
 
 unsafe extern "C" fn create_array(task: *const redisReadTask, elements: usize) -> *mut c_void {
@@ -393,7 +392,7 @@ unsafe extern "C" fn create_double(
     len: usize,
 ) -> *mut c_void {
     // SAFETY: the contract of redisReplyObjectFunctions, see read.h.
-    unsafe { place(task, double(value, text.cast(), len)) }
+    unsafe { place(task, string(REDIS_REPLY_DOUBLE, text.cast(), len, value)) }
 }
 
 unsafe extern "C" fn create_nil(task: *const redisReadTask) -> *mut c_void {

@@ -187,6 +187,18 @@ impl Sds {
         }
     }
 
+    /// Length and capacity of a string with one of the two headers that most have.
+    #[inline(always)]
+    pub(crate) fn common_extent(self) -> Option<(usize, usize)> {
+        if self.is_medium() {
+            Some((self.field::<u16>(5).into(), self.field::<u16>(3).into()))
+        } else if self.is_short() {
+            Some((self.field::<u8>(3).into(), self.field::<u8>(2).into()))
+        } else {
+            None
+        }
+    }
+
     /// Length and room.
     #[inline(always)]
     pub(crate) fn extent(self) -> (usize, usize) {
@@ -260,6 +272,17 @@ impl Sds {
         if self.is_short() { self.set_short_len(len) } else { self.set_long_len(len) }
     }
 
+    /// As `set_len`, where it is worth a copy of the code.
+    #[inline(always)]
+    pub(crate) fn set_len_inline(self, len: usize) {
+        if !self.is_medium() {
+            return self.set_len(len);
+        }
+        self.set_field(5, len as u16);
+        // SAFETY: the block has one byte more than the capacity.
+        unsafe { self.0.add(len).write(0) }
+    }
+
     #[inline(never)]
     fn set_long_len(self, len: usize) {
         self.count(len);
@@ -270,18 +293,15 @@ impl Sds {
     /// As `set_len`, without the NUL.
     #[inline]
     pub(crate) fn count(self, len: usize) {
-        // A table would cost more for these.
-        let kind = self.kind();
-        if kind == Kind::K16 {
-            self.set_field(5, len as u16)
-        } else if kind == Kind::K32 {
-            self.set_field(9, len as u32)
-        } else {
-            match kind {
-                Kind::K5 => self.set_field(1, (len as u8) << KIND_BITS),
-                Kind::K64 => self.set_field(17, len as u64),
-                _ => self.set_field(3, len as u8),
-            }
+        if self.is_medium() {
+            return self.set_field(5, len as u16);
+        }
+        match self.kind() {
+            Kind::K5 => self.set_field(1, (len as u8) << KIND_BITS),
+            Kind::K8 => self.set_field(3, len as u8),
+            Kind::K16 => self.set_field(5, len as u16),
+            Kind::K32 => self.set_field(9, len as u32),
+            Kind::K64 => self.set_field(17, len as u64),
         }
     }
 

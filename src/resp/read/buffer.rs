@@ -12,81 +12,77 @@ fn is_big(buf: Sds, maxbuf: usize) -> bool {
     maxbuf != 0 && buf.capacity() > maxbuf.max(TRIM_FROM)
 }
 
+/// From how many consumed bytes on they are dropped, of so many in a buffer that is not big.
+#[inline(always)]
+fn trim_from(len: usize) -> usize {
+    len.max(2 * TRIM_FROM) - TRIM_FROM
+}
+
 impl Reader {
+    /// As `feed`, if there is little to be done; false if not.
+    ///
+    /// # Safety
+    /// As for `feed`, and it is room::MEDIUM bytes at most.
+    #[inline(always)]
+    pub(crate) unsafe fn feed_short(self, bytes: *const u8, len: usize) -> bool {
+        let (pos, from) = self.unread_span();
+        // SAFETY: where there is room there is a buffer; the rest is the caller's promise.
+        unsafe {
+            let fits = from + len < (*self.whole()).short_room as usize;
+            if fits {
+                let buf = (*self.0).buf.cast::<u8>();
+                room::copy_medium(bytes, buf.add(from), len);
+                buf.sub(3).write((from + len) as u8);
+                self.set_ends(buf, pos, from + len);
+            }
+            fits
+        }
+    }
+
     /// Takes a copy of `len` bytes.
     ///
     /// # Safety
     /// They are readable, and not in the buffer.
     #[inline(always)]
     pub(crate) unsafe fn feed(self, bytes: *const u8, len: usize) -> Result<(), Broken> {
-        // SAFETY: a live reader without an error has a buffer; the rest is the caller's promise.
+        let (pos, from) = self.unread_span();
+        // SAFETY: where there is room there is a buffer; the rest is the caller's promise.
         unsafe {
-            let r = self.0;
-            if len <= room::SHORT {
-                let (from, pos) = self.unread_span();
-                if from + len < (*self.whole()).short_room as usize {
-                    room::copy(bytes, (*r).buf.cast::<u8>().add(from), len);
-                    self.set_short_len(from + len, pos);
-                    return Ok(());
-                }
+            let room = (*self.whole()).room;
+            if len < room && from + len < room && (from > 0 || room <= (*self.0).maxbuf) {
+                let buf = Sds::from_raw((*self.0).buf).unwrap_unchecked();
+                buf.count(from + len);
+                self.set_ends(buf.as_ptr().cast(), pos, from + len);
+                (*self.whole()).trim_from = trim_from(from + len);
+                // Last, because nothing has to be kept for what comes after it.
+                ptr::copy_nonoverlapping(bytes, buf.as_ptr().cast::<u8>().add(from), len);
+                return Ok(());
             }
-            self.feed_more(bytes, len)
+            self.feed_any(slice::from_raw_parts(bytes, len))
         }
     }
 
-    /// Sets length and position of a short buffer.
-    ///
-    /// # Safety
-    /// The buffer is short, and longer than that.
-    #[inline(always)]
-    unsafe fn set_short_len(self, len: usize, pos: usize) {
-        // SAFETY: the caller's promise: there is room for a second NUL, see `Leaf::near`.
-        unsafe {
-            let r = self.0;
-            if let Some(buf) = self.buf() {
-                buf.set_short_len(len);
-                buf.as_ptr().add(len + 1).write(0);
-            }
-            (*r).len = len;
-            (*r).pos = pos;
-        }
-    }
-
-    /// Where more bytes go in the buffer, and where what is unread begins then: at its start,
-    /// when all is consumed.
+    /// Where what is unread begins, and where more bytes go: at the start of the buffer, when all
+    /// is consumed.
     #[inline(always)]
     fn unread_span(self) -> (usize, usize) {
         // SAFETY: a live reader.
         let (pos, len) = unsafe { ((*self.0).pos, (*self.0).len) };
-        if pos == len { (0, 0) } else { (len, pos) }
+        if pos == len { (0, 0) } else { (pos, len) }
     }
 
-    /// As `feed`, for more than `feed` copies itself.
+    /// Sets where the unread bytes begin and end, and the NULs behind them: there are two, see
+    /// `Leaf::near`.
     ///
     /// # Safety
-    /// As for `feed`.
-    #[inline(never)]
-    unsafe fn feed_more(self, bytes: *const u8, len: usize) -> Result<(), Broken> {
-        // SAFETY: as in `feed`.
+    /// `buf` is the buffer, and longer than that.
+    #[inline(always)]
+    unsafe fn set_ends(self, buf: *mut u8, pos: usize, len: usize) {
+        // SAFETY: the caller's promise.
         unsafe {
-            let (from, pos) = self.unread_span();
-            if from.saturating_add(len) < (*self.whole()).short_room as usize {
-                ptr::copy_nonoverlapping(bytes, (*self.0).buf.cast::<u8>().add(from), len);
-                self.set_short_len(from + len, pos);
-                return Ok(());
-            }
-            if !self.in_bulk()
-                && let Some(buf) = self.buf()
-            {
-                let room = buf.capacity().saturating_sub(from);
-                if len < room && (room <= (*self.0).maxbuf || from > 0) {
-                    ptr::copy_nonoverlapping(bytes, buf.as_ptr().cast::<u8>().add(from), len);
-                    (*self.0).pos = pos;
-                    self.set_len(buf, from + len);
-                    return Ok(());
-                }
-            }
-            self.feed_any(slice::from_raw_parts(bytes, len))
+            buf.add(len).cast::<[u8; 2]>().write_unaligned([0; 2]);
+            (*self.0).pos = pos;
+            (*self.0).len = len;
         }
     }
 
@@ -176,8 +172,7 @@ impl Reader {
             let r = self.0;
             let Some(mut buf) = self.buf() else { return Err(Broken) };
             if (*r).pos == (*r).len {
-                (*r).pos = 0;
-                self.set_len(buf, 0);
+                self.set_len(buf, 0, 0);
             }
             let (_, avail) = buf.extent();
             if (*r).len == 0 && avail > (*r).maxbuf && (*r).maxbuf != 0 && want <= (*r).maxbuf {
@@ -208,29 +203,31 @@ impl Reader {
         // SAFETY: a live reader is a Whole.
         unsafe {
             (*self.whole()).big = is_big(buf, (*self.0).maxbuf);
-            let short = buf.is_short() && !self.in_bulk();
-            (*self.whole()).short_room = if short { buf.capacity() as u32 } else { 0 };
+            let slow = self.in_bulk() || (*self.whole()).big;
+            let room = if slow { 0 } else { buf.capacity() };
+            (*self.whole()).room = room;
+            (*self.whole()).short_room = if buf.is_short() { room as u32 } else { 0 };
             (*self.0).buf = buf.as_ptr();
         }
     }
 
-    /// The buffer holds so many bytes now.
-    fn set_len(self, buf: Sds, len: usize) {
-        buf.set_len(len);
-        // SAFETY: a live reader is a Whole; the buffer has room for a second NUL.
+    /// The buffer holds so many bytes now, from `pos` on unread.
+    #[inline(never)]
+    fn set_len(self, buf: Sds, pos: usize, len: usize) {
+        buf.count(len);
+        // SAFETY: the buffer has room for a second NUL; a live reader is a Whole.
         unsafe {
-            let whole = self.whole();
-            buf.as_ptr().add(len + 1).write(0);
-            (*self.0).len = len;
-            let from = len.saturating_sub(TRIM_FROM).max(TRIM_FROM);
-            (*whole).trim_from = if (*whole).big { from.min(len) } else { from };
+            self.set_ends(buf.as_ptr().cast(), pos, len);
+            let from = trim_from(len);
+            (*self.whole()).trim_from = if (*self.whole()).big { from.min(len) } else { from };
         }
     }
 
     fn commit(self, n: usize) {
         if let Some(buf) = self.buf() {
             // SAFETY: a live reader.
-            self.set_len(buf, unsafe { (*self.0).len } + n);
+            let (pos, len) = unsafe { ((*self.0).pos, (*self.0).len) };
+            self.set_len(buf, pos, len + n);
         }
     }
 
@@ -239,37 +236,48 @@ impl Reader {
         // SAFETY: a live reader.
         unsafe {
             buf.drop_front((*self.0).pos);
-            self.set_len(buf, (*self.0).len - (*self.0).pos);
-            (*self.0).pos = 0;
+            self.set_len(buf, 0, (*self.0).len - (*self.0).pos);
         }
     }
 
-    /// Whether enough is consumed to look at whether it can be dropped.
+    /// Whether to look if consumed bytes can be dropped, when what is before `pos` is.
     #[inline(always)]
-    pub(super) fn has_to_drop(self) -> bool {
+    pub(super) fn has_to_drop(self, pos: usize) -> bool {
         // SAFETY: a live reader is a Whole.
-        unsafe { (*self.0).pos >= (*self.whole()).trim_from }
+        unsafe { pos >= (*self.whole()).trim_from }
     }
 
     /// Drops consumed bytes once there are many and few are left. What is in the middle of a
     /// big buffer stays until room is needed.
     #[inline(never)]
     pub(super) fn drop_consumed(self) {
+        // SAFETY: a live reader is a Whole; what is consumed was in a buffer.
+        unsafe {
+            let buf = Sds::from_raw((*self.0).buf).unwrap_unchecked();
+            if (*self.0).pos != (*self.0).len || (*self.whole()).big {
+                return self.drop_some(buf);
+            }
+            buf.count(0);
+            self.set_ends(buf.as_ptr().cast(), 0, 0);
+            (*self.whole()).trim_from = TRIM_FROM;
+        }
+    }
+
+    /// As `drop_consumed`, in a big buffer, or when there is more in it.
+    #[inline(never)]
+    fn drop_some(self, buf: Sds) {
         // SAFETY: a live reader is a Whole.
         unsafe {
             let (pos, left) = ((*self.0).pos, (*self.0).len - (*self.0).pos);
-            let Some(buf) = self.buf() else { return };
             if left > 0 {
                 if pos >= TRIM_FROM && left <= TRIM_FROM {
                     self.trim(buf);
                 }
                 return;
             }
-            (*self.0).pos = 0;
-            self.set_len(buf, 0);
+            self.set_len(buf, 0, 0);
             // Unlike hiredis: what a burst left behind goes at once, not when more comes.
-            if (*self.whole()).big
-                && is_big(buf, (*self.0).maxbuf)
+            if is_big(buf, (*self.0).maxbuf)
                 && !(*self.whole()).io.read_full
                 && let Ok(fresh) = Sds::with_short_capacity(FIRST_ROOM)
             {
@@ -340,6 +348,7 @@ impl Reader {
             }
             self.consume(header + have);
             (*self.whole()).needed = 0;
+            (*self.whole()).room = 0;
             (*self.whole()).short_room = 0;
         }
         Ok(())

@@ -2,12 +2,13 @@
 
 use core::ffi::c_int;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use super::{Fault, Reader, protocol};
 use crate::abi::*;
 use crate::alloc::OutOfMemory;
 use crate::resp::double::{self, parse_double};
+use crate::resp::leaf::line_break;
 use crate::resp::{Int, int_line, is_aggregate};
 
 /// Bulk strings from this length on are received in place,
@@ -118,11 +119,12 @@ impl Reader {
                 return self.bad_line(body, STRAY);
             }
             let from = (*whole).scanned;
-            let Some(end) = body.get(from..).and_then(|rest| memchr2(b'\r', b'\n', rest)) else {
-                (*whole).scanned = body.len();
+            let text = body.as_ptr();
+            let end = line_break(text.add(from), text.add(body.len())).addr() - text.addr();
+            if end == body.len() {
+                (*whole).scanned = end;
                 return Ok(Item::Incomplete);
-            };
-            let end = from + end;
+            }
             match (body.get(end), body.get(end + 1)) {
                 (Some(b'\r'), Some(b'\n')) => Ok(Item::Text { at: 0, len: end, size: end + 3 }),
                 (Some(b'\r'), None) => {

@@ -22,7 +22,7 @@ use core::ptr;
 
 use crate::abi::*;
 use crate::alloc::{self, OutOfMemory};
-use crate::resp::leaf::{Leaf, is_head};
+use crate::resp::leaf::{Leaf, is_bulk, is_head};
 use crate::resp::sent::Sent;
 use crate::resp::{reply, reply_type};
 use crate::sds::Sds;
@@ -52,7 +52,9 @@ struct Whole {
     /// How many bytes of the buffer are consumed when they are to be dropped: see
     /// `drop_consumed`.
     trim_from: usize,
-    /// Room of the buffer, if it is a short one and where bytes go.
+    /// Room of the buffer, if it is where bytes go, and not big.
+    room: usize,
+    /// The same, if it is a short one.
     short_room: u32,
     /// The buffer's room was more than an idle one may keep when it was set.
     big: bool,
@@ -286,6 +288,7 @@ impl Reader {
             (*r).len = 0;
             (*r).ridx = -1;
             (*self.whole()).needed = 1;
+            (*self.whole()).room = 0;
             (*self.whole()).short_room = 0;
             (*r).err = fault.kind;
             let errstr = (&raw mut (*r).errstr).cast::<u8>();
@@ -299,9 +302,32 @@ impl Reader {
     /// The next reply: NULL when it is not complete yet. The caller owns it.
     #[inline(always)]
     pub(crate) fn next(self) -> Result<*mut c_void, Broken> {
-        // SAFETY: it is asked before.
-        let reply = if self.waits() { ptr::null_mut() } else { unsafe { self.take() } };
-        if reply.is_null() && self.err() != 0 { Err(Broken) } else { Ok(reply) }
+        let mut reply = ptr::null_mut();
+        // SAFETY: `waits` was asked just before; `reply` is a local.
+        let status = if self.waits() { self.status() } else { unsafe { self.take(&raw mut reply) } };
+        if status == REDIS_OK { Ok(reply) } else { Err(Broken) }
+    }
+
+    /// The next reply, if it is a bulk string of the default functions, wholly there, and nothing
+    /// else is to be done; NULL if not, or if memory ran out, which `next` tells then.
+    #[inline(always)]
+    pub(crate) fn next_string(self) -> *mut c_void {
+        let mut reply = ptr::null_mut();
+        // SAFETY: a live reader is a Whole; where bytes are unread it has a buffer.
+        unsafe {
+            if !self.waits() && (*self.0).ridx == -1 && self.is_native() {
+                let (at, end) = self.ends();
+                if is_bulk(at)
+                    && let Some((leaf, next)) = Leaf::bulk(at, end)
+                {
+                    let pos = next.addr() - (*self.0).buf.addr();
+                    if !self.has_to_drop(pos) {
+                        self.took(&raw mut reply, leaf, pos, false);
+                    }
+                }
+            }
+        }
+        reply
     }
 
     /// Whether the next item is known to be incomplete; always so when the reader is broken.
@@ -318,26 +344,52 @@ impl Reader {
         unsafe { (*self.0).len == (*self.0).pos && (*self.0).err == 0 && !self.in_bulk() }
     }
 
-    /// The next reply; NULL when it is not complete yet, or the reader breaks.
+    /// Puts the next reply where `to` is: NULL when it is not complete yet, or the reader breaks,
+    /// which the status tells.
     ///
     /// This and the functions below are cut so that each calls another last, if at all: none
     /// saves registers for what only another one does.
     ///
     /// # Safety
-    /// The reader does not wait.
+    /// The reader does not wait; `to` may be written.
     #[inline(never)]
-    pub(crate) unsafe fn take(self) -> *mut c_void {
+    pub(crate) unsafe fn take(self, to: *mut *mut c_void) -> c_int {
         // SAFETY: a live reader is a Whole; where bytes are unread it has a buffer.
         unsafe {
             let r = self.0;
             if (*r).ridx == -1 && self.is_native() {
                 let (at, end) = self.ends();
-                return match Leaf::near(at, end) {
-                    Some((leaf, next)) => self.take_leaf(leaf, next),
-                    None => self.take_native(),
+                // In the order of `Leaf::near`, for the same reason.
+                let mark = *at;
+                return if is_bulk(at) {
+                    self.take_found(to, Leaf::bulk(at, end))
+                } else if mark == b':' {
+                    self.take_found(to, Leaf::integer(at))
+                } else if mark == b'+' {
+                    match Leaf::short_status(at) {
+                        Some((leaf, next)) => self.take_leaf(to, leaf, next),
+                        None => self.take_line(to, REDIS_REPLY_STATUS),
+                    }
+                } else if mark == b'-' {
+                    self.take_line(to, REDIS_REPLY_ERROR)
+                } else {
+                    self.take_native(to)
                 };
             }
-            self.go_on()
+            self.go_on(to)
+        }
+    }
+
+    /// # Safety
+    /// As for `take_native`, and what was found is the next thing in the buffer.
+    #[inline(always)]
+    unsafe fn take_found(self, to: *mut *mut c_void, found: Option<(Leaf, *const u8)>) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match found {
+                Some((leaf, next)) => self.take_leaf(to, leaf, next),
+                None => self.take_far(to),
+            }
         }
     }
 
@@ -346,24 +398,27 @@ impl Reader {
     /// # Safety
     /// The reader has a buffer, and is between two native replies.
     #[inline(never)]
-    unsafe fn take_native(self) -> *mut c_void {
+    unsafe fn take_native(self, to: *mut *mut c_void) -> c_int {
         // SAFETY: the caller's promise.
         unsafe {
             let (at, _) = self.ends();
-            if is_head(at) { self.take_aggregate() } else { self.take_far() }
+            if is_head(at) { self.take_aggregate(to) } else { self.take_far(to) }
         }
     }
 
     /// # Safety
-    /// As for `take_native`.
+    /// As for `take_native`, and the next item is a line of text of this kind.
     #[inline(never)]
-    unsafe fn take_far(self) -> *mut c_void {
+    unsafe fn take_line(self, to: *mut *mut c_void, kind: c_int) -> c_int {
         // SAFETY: the caller's promise.
         unsafe {
             let (at, end) = self.ends();
-            match Leaf::far(at, end) {
-                Some((leaf, next)) => self.take_leaf(leaf, next),
-                None => self.go_on(),
+            match Leaf::line(at, end) {
+                Some((text, len)) => {
+                    let pos = text.addr() + len + 2 - (*self.0).buf.addr();
+                    self.took(to, Leaf::text(kind, text, len), pos, true)
+                }
+                None => self.go_on(to),
             }
         }
     }
@@ -371,116 +426,128 @@ impl Reader {
     /// # Safety
     /// As for `take_native`.
     #[inline(never)]
-    unsafe fn take_aggregate(self) -> *mut c_void {
+    unsafe fn take_far(self, to: *mut *mut c_void) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (at, _) = self.ends();
+            match Leaf::far(at) {
+                Some((leaf, next)) => self.take_leaf(to, leaf, next),
+                None => self.go_on(to),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `take_native`.
+    #[inline(never)]
+    unsafe fn take_aggregate(self, to: *mut *mut c_void) -> c_int {
         // SAFETY: the caller's promise.
         unsafe {
             (*self.whole()).native = true;
             match self.whole_items() {
                 Ok(true) => {}
-                Ok(false) => return self.go_on(),
-                Err(OutOfMemory) => return self.ran_out(),
+                Ok(false) => return self.go_on(to),
+                Err(OutOfMemory) => return self.ran_out(to),
             }
-            if self.has_to_drop() {
+            if self.has_to_drop((*self.0).pos) {
                 self.drop_consumed();
             }
-            ptr::replace(&raw mut (*self.0).reply, ptr::null_mut())
+            to.write(ptr::replace(&raw mut (*self.0).reply, ptr::null_mut()));
+            REDIS_OK
         }
     }
 
     /// # Safety
-    /// The leaf is the next thing in the buffer, up to `end`.
+    /// The leaf is the next thing in the buffer, and `next` what comes behind it.
     #[inline(always)]
-    unsafe fn take_leaf(self, leaf: Leaf, end: *const u8) -> *mut c_void {
+    unsafe fn take_leaf(self, to: *mut *mut c_void, leaf: Leaf, next: *const u8) -> c_int {
         // SAFETY: the caller's promise; a live reader is a Whole.
         unsafe {
-            let drop = self.position(end) >= (*self.whole()).trim_from;
+            let pos = next.addr() - (*self.0).buf.addr();
+            let drop = self.has_to_drop(pos);
             match leaf {
-                Leaf::Text { kind: REDIS_REPLY_STRING, text, len } if !drop => {
-                    self.take_string(text, len, end)
+                Leaf::Text { kind: REDIS_REPLY_STRING, text, len, value: _ } if !drop => {
+                    self.take_string(to, text, len, pos)
                 }
-                Leaf::Text { kind, text, len } => self.take_text(kind, text, len, end),
-                Leaf::Bare { kind: REDIS_REPLY_INTEGER, value } if !drop => self.take_integer(value, end),
-                Leaf::Bare { kind, value } => self.take_bare(kind, value, end),
-                Leaf::Double { value, text, len } => self.take_double(value, text, len, end),
+                Leaf::Text { kind, text, len, value } => self.take_text(to, kind, text, len, value, pos),
+                Leaf::Bare { kind: REDIS_REPLY_INTEGER, value } if !drop => self.take_integer(to, value, pos),
+                Leaf::Bare { kind, value } => self.take_bare(to, kind, value, pos),
             }
         }
     }
 
     /// # Safety
-    /// As for `take_leaf`.
+    /// As for `took`.
     #[inline(never)]
-    unsafe fn take_string(self, text: *const u8, len: usize, end: *const u8) -> *mut c_void {
+    unsafe fn take_string(self, to: *mut *mut c_void, text: *const u8, len: usize, pos: usize) -> c_int {
         // SAFETY: the caller's promise.
-        unsafe { self.took(Leaf::Text { kind: REDIS_REPLY_STRING, text, len }, end, false) }
+        unsafe { self.took(to, Leaf::text(REDIS_REPLY_STRING, text, len), pos, false) }
     }
 
     /// # Safety
-    /// As for `take_leaf`.
+    /// As for `took`.
     #[inline(never)]
-    unsafe fn take_text(self, kind: c_int, text: *const u8, len: usize, end: *const u8) -> *mut c_void {
+    unsafe fn take_text(
+        self,
+        to: *mut *mut c_void,
+        kind: c_int,
+        text: *const u8,
+        len: usize,
+        value: f64,
+        pos: usize,
+    ) -> c_int {
         // SAFETY: the caller's promise.
-        unsafe { self.took(Leaf::Text { kind, text, len }, end, true) }
+        unsafe { self.took(to, Leaf::Text { kind, text, len, value }, pos, true) }
     }
 
     /// # Safety
-    /// As for `take_leaf`.
+    /// As for `took`.
     #[inline(never)]
-    unsafe fn take_integer(self, value: i64, end: *const u8) -> *mut c_void {
+    unsafe fn take_integer(self, to: *mut *mut c_void, value: i64, pos: usize) -> c_int {
         // SAFETY: the caller's promise.
-        unsafe { self.took(Leaf::Bare { kind: REDIS_REPLY_INTEGER, value }, end, false) }
+        unsafe { self.took(to, Leaf::Bare { kind: REDIS_REPLY_INTEGER, value }, pos, false) }
     }
 
     /// # Safety
-    /// As for `take_leaf`.
+    /// As for `took`.
     #[inline(never)]
-    unsafe fn take_bare(self, kind: c_int, value: i64, end: *const u8) -> *mut c_void {
+    unsafe fn take_bare(self, to: *mut *mut c_void, kind: c_int, value: i64, pos: usize) -> c_int {
         // SAFETY: the caller's promise.
-        unsafe { self.took(Leaf::Bare { kind, value }, end, true) }
-    }
-
-    /// # Safety
-    /// As for `take_leaf`.
-    #[inline(never)]
-    unsafe fn take_double(self, value: f64, text: *const u8, len: usize, end: *const u8) -> *mut c_void {
-        // SAFETY: the caller's promise.
-        unsafe { self.took(Leaf::Double { value, text, len }, end, true) }
-    }
-
-    /// # Safety
-    /// `end` is in the buffer.
-    #[inline(always)]
-    unsafe fn position(self, end: *const u8) -> usize {
-        // SAFETY: a live reader.
-        unsafe { end.addr() - (*self.0).buf.addr() }
+        unsafe { self.took(to, Leaf::Bare { kind, value }, pos, true) }
     }
 
     /// Makes the reply of a leaf, and counts it as consumed. `drop` says whether to look if
     /// there is something to be dropped.
     ///
     /// # Safety
-    /// As for `take_leaf`.
+    /// The leaf is the next thing in the buffer, up to `pos`.
     #[inline(always)]
-    unsafe fn took(self, leaf: Leaf, end: *const u8, drop: bool) -> *mut c_void {
+    unsafe fn took(self, to: *mut *mut c_void, leaf: Leaf, pos: usize, drop: bool) -> c_int {
         // SAFETY: the caller's promise; a live reader is a Whole.
         unsafe {
-            (*self.0).pos = self.position(end);
+            (*self.0).pos = pos;
             (*self.whole()).needed = 1;
             let reply = leaf.reply();
             if reply.is_null() {
-                return self.ran_out();
+                return self.ran_out(to);
             }
-            if drop && self.has_to_drop() {
+            if drop && self.has_to_drop((*self.0).pos) {
                 self.drop_consumed();
             }
-            reply.cast()
+            to.write(reply.cast());
+            REDIS_OK
         }
     }
 
+    /// # Safety
+    /// `to` may be written.
     #[cold]
     #[inline(never)]
-    fn ran_out(self) -> *mut c_void {
+    unsafe fn ran_out(self, to: *mut *mut c_void) -> c_int {
         self.fail(OutOfMemory.into());
-        ptr::null_mut()
+        // SAFETY: the caller's promise.
+        unsafe { to.write(ptr::null_mut()) };
+        REDIS_ERR
     }
 
     /// As `take`, item by item.
@@ -488,26 +555,27 @@ impl Reader {
     /// # Safety
     /// The reader has a buffer.
     #[inline(never)]
-    unsafe fn go_on(self) -> *mut c_void {
+    unsafe fn go_on(self, to: *mut *mut c_void) -> c_int {
         // SAFETY: the caller's promise. What the reader points to is looked at anew after each
         // item, because constructors are user code.
         unsafe {
             if (*self.0).ridx == -1 && self.start().is_err() {
-                return self.ran_out();
+                return self.ran_out(to);
             }
+            to.write(ptr::null_mut());
             if !self.is_short()
                 && let Err(fault) = self.run()
             {
                 self.fail(fault);
-                return ptr::null_mut();
+                return REDIS_ERR;
             }
-            if self.has_to_drop() {
+            if self.has_to_drop((*self.0).pos) {
                 self.drop_consumed();
             }
-            if (*self.0).ridx != -1 {
-                return ptr::null_mut();
+            if (*self.0).ridx == -1 {
+                to.write(ptr::replace(&raw mut (*self.0).reply, ptr::null_mut()));
             }
-            ptr::replace(&raw mut (*self.0).reply, ptr::null_mut())
+            REDIS_OK
         }
     }
 

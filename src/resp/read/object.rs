@@ -40,17 +40,13 @@ impl Reader {
         // SAFETY: the caller's promise.
         unsafe {
             match leaf {
-                Leaf::Text { kind, text, len } => {
+                Leaf::Text { kind, text, len, value: _ } => {
                     (*task).r#type = kind;
                     self.create_string(task, text, len)
                 }
                 Leaf::Bare { kind: _, value } => {
                     (*task).r#type = REDIS_REPLY_INTEGER;
                     self.create_integer(task, value)
-                }
-                Leaf::Double { value, text, len } => {
-                    (*task).r#type = REDIS_REPLY_DOUBLE;
-                    self.make_double(task, value, text, len)
                 }
             }
         }
@@ -66,7 +62,7 @@ impl Reader {
         // SAFETY: the caller's promise; `text` is in the buffer.
         unsafe {
             if self.native() {
-                return self.link(task, reply::string((*task).r#type, text, len));
+                return self.link(task, reply::string((*task).r#type, text, len, 0.0));
             }
             self.create_string(task, text, len)
         }
@@ -136,7 +132,7 @@ impl Reader {
         // SAFETY: the caller's promise; `copy` has room for `len` bytes and a NUL.
         unsafe {
             if self.native() {
-                return self.link(task, reply::double(value, text, len));
+                return self.link(task, reply::string(REDIS_REPLY_DOUBLE, text, len, value));
             }
             let Some(create) = self.functions().and_then(|f| f.createDouble) else {
                 return number(REDIS_REPLY_DOUBLE);

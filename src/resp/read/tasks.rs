@@ -496,7 +496,7 @@ impl Reader {
 unsafe fn far_reply(at: *const u8, end: *const u8) -> (*mut redisReply, *const u8) {
     // SAFETY: the caller's promise.
     unsafe {
-        match Leaf::far_apart(at, end) {
+        match Leaf::other(at, end) {
             Some((leaf, next)) => (make(&leaf), next),
             None => (ptr::null_mut(), ptr::null()),
         }
