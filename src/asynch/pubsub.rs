@@ -10,7 +10,8 @@
 use core::hash::Hasher;
 use core::ptr::NonNull;
 
-use siphasher::sip::SipHasher13;
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
 
 use super::queue::Callback;
 use super::table::{Channel, Table};
@@ -70,8 +71,29 @@ pub(crate) struct Pubsub {
     confirmations: usize,
     /// Entries of `owed` for unsubscriptions.
     unsubscriptions: usize,
-    /// Seed of the hash, drawn when the first name comes.
-    seed: Option<(u64, u64)>,
+    /// Seeds of the hash, drawn when the first name comes.
+    seeds: Option<Seeds>,
+}
+
+/// What the hash of names depends on, so that who does not know it cannot choose names that
+/// collide.
+struct Seeds {
+    own: u64,
+    shared: SharedSeed,
+}
+
+impl Seeds {
+    fn draw() -> Seeds {
+        let (own, shared) = crate::sys::random();
+        Seeds { own, shared: SharedSeed::from_u64(shared) }
+    }
+
+    #[inline(always)]
+    fn hash(&self, name: &[u8]) -> u32 {
+        let mut hasher = FoldHasher::with_seed(self.own, &self.shared);
+        hasher.write(name);
+        hasher.finish() as u32
+    }
 }
 
 impl Drop for Pubsub {
@@ -90,7 +112,7 @@ impl Pubsub {
             done: 0,
             confirmations: 0,
             unsubscriptions: 0,
-            seed: None,
+            seeds: None,
         }
     }
 
@@ -103,18 +125,23 @@ impl Pubsub {
         }
     }
 
-    /// Hostile names must not be able to collide, so the hash is keyed.
+    #[inline(never)]
     fn hash(&mut self, name: &[u8]) -> u32 {
-        keyed_hash(*self.seed.get_or_insert_with(crate::sys::random), name)
+        self.seeds.get_or_insert_with(Seeds::draw).hash(name)
     }
 
     /// The subscription to a name.
     #[inline(never)]
     pub(crate) fn find(&mut self, kind: Kind, name: &[u8]) -> Option<NonNull<Channel>> {
-        // Where there are channels there is a seed.
-        let seed = self.seed?;
-        let table = self.table(kind);
-        if table.is_empty() { None } else { table.recall(|| keyed_hash(seed, name), name) }
+        let [channels, patterns, shards] = &mut self.tables;
+        let table = match kind {
+            Kind::Channel => channels,
+            Kind::Pattern => patterns,
+            Kind::Shard => shards,
+        };
+        // Where there are channels there are seeds.
+        let seeds = self.seeds.as_ref()?;
+        table.find(|| seeds.hash(name), name)
     }
 
     /// Whether the server may send messages now, as far as its answers tell.
@@ -200,8 +227,8 @@ impl Pubsub {
     /// Makes sure that there is a channel for `name`.
     #[inline(never)]
     fn prepare(&mut self, kind: Kind, name: &[u8]) -> Result<(), OutOfMemory> {
-        let hash = self.hash(name);
-        if self.table(kind).find(hash, name).is_none() {
+        if self.find(kind, name).is_none() {
+            let hash = self.hash(name);
             self.table(kind).insert(hash, name)?;
         }
         Ok(())
@@ -530,13 +557,6 @@ impl Pubsub {
         }
         None
     }
-}
-
-#[inline(never)]
-fn keyed_hash((k0, k1): (u64, u64), name: &[u8]) -> u32 {
-    let mut hasher = SipHasher13::new_with_keys(k0, k1);
-    hasher.write(name);
-    hasher.finish() as u32
 }
 
 pub(crate) fn callback_of(channel: NonNull<Channel>) -> Callback {

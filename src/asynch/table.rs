@@ -39,6 +39,17 @@ impl Channel {
     }
 
     /// # Safety
+    /// `channel` is live.
+    #[inline(always)]
+    unsafe fn is_called(channel: *mut Channel, name: &[u8]) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let own = Channel::name(channel);
+            own.len() == name.len() && same(own.as_ptr(), name.as_ptr(), name.len())
+        }
+    }
+
+    /// # Safety
     /// `channel` is live, and stays so while the slice is in use.
     pub(crate) unsafe fn name<'a>(channel: *mut Channel) -> &'a [u8] {
         // SAFETY: the name lies behind the struct, in the same block.
@@ -46,6 +57,34 @@ impl Channel {
             let name = channel.cast::<u8>().add(offset_of!(Channel, name));
             slice::from_raw_parts(name, ((*channel).len & !ACTIVE) as usize)
         }
+    }
+}
+
+/// Whether two texts are the same, without a call.
+///
+/// # Safety
+/// Both have `len` bytes.
+#[inline(always)]
+unsafe fn same(a: *const u8, b: *const u8, len: usize) -> bool {
+    const WORD: usize = size_of::<u64>();
+    let mut at = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if len < WORD {
+            while at < len && *a.add(at) == *b.add(at) {
+                at += 1;
+            }
+            return at == len;
+        }
+        let word = |text: *const u8, at: usize| text.add(at).cast::<u64>().read_unaligned();
+        let last = len - WORD;
+        while at < last {
+            if word(a, at) != word(b, at) {
+                return false;
+            }
+            at += WORD;
+        }
+        word(a, last) == word(b, last)
     }
 }
 
@@ -59,7 +98,7 @@ pub(crate) struct Table {
     active: usize,
     /// Where `any` looks first.
     hint: usize,
-    /// The channel that `recall` found last; messages tend to come in runs.
+    /// The channel that `find` found last; messages tend to come in runs.
     last: *mut Channel,
 }
 
@@ -115,25 +154,21 @@ impl Table {
         unsafe { self.slots.add(self.capacity).cast::<u8>().add(at) }
     }
 
-    /// As `find`, without a hash if it is the same channel as last time.
-    #[inline]
-    pub(crate) fn recall(&mut self, hash: impl FnOnce() -> u32, name: &[u8]) -> Option<NonNull<Channel>> {
+    /// A channel by its name; without a hash if it is the same as last time.
+    #[inline(always)]
+    pub(crate) fn find(&mut self, hash: impl FnOnce() -> u32, name: &[u8]) -> Option<NonNull<Channel>> {
         // SAFETY: NULL or a channel of this table.
-        if !self.last.is_null() && unsafe { Channel::name(self.last) } == name {
+        if !self.last.is_null() && unsafe { Channel::is_called(self.last, name) } {
             return NonNull::new(self.last);
         }
-        let found = self.find(hash(), name)?;
-        self.last = found.as_ptr();
-        Some(found)
-    }
-
-    pub(crate) fn find(&self, hash: u32, name: &[u8]) -> Option<NonNull<Channel>> {
-        self.position(hash, |channel| {
+        let hash = hash();
+        let at = self.position(hash, |channel| {
             // SAFETY: the table's channels are live.
-            unsafe { (*channel).hash == hash && Channel::name(channel) == name }
-        })
+            unsafe { (*channel).hash == hash && Channel::is_called(channel, name) }
+        })?;
         // SAFETY: a position is below the capacity.
-        .and_then(|at| NonNull::new(unsafe { *self.slot(at) }))
+        self.last = unsafe { *self.slot(at) };
+        NonNull::new(self.last)
     }
 
     /// A channel by its hash alone.
@@ -146,6 +181,7 @@ impl Table {
     }
 
     /// The slot of the first channel with this hash's tag that `is` likes.
+    #[inline(always)]
     fn position(&self, hash: u32, is: impl Fn(*mut Channel) -> bool) -> Option<usize> {
         if self.capacity == 0 {
             return None;
@@ -316,7 +352,7 @@ mod tests {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let name = format!("channel:{}", seed >> 8 & 0xff);
             let name = name.as_bytes();
-            let found = table.recall(|| hash(name), name);
+            let found = table.find(|| hash(name), name);
             assert_eq!(found.is_some(), model.contains(name));
             match found {
                 Some(channel) if seed & 1 == 0 => {

@@ -61,11 +61,8 @@ pub(crate) unsafe fn kind_of(reply: *const redisReply) -> Option<(Event, Kind)> 
         text(first)?
     };
     // As servers spell it, most of the time.
-    match word {
-        b"message" => return Some((Event::Message, Kind::Channel)),
-        b"pmessage" => return Some((Event::Message, Kind::Pattern)),
-        b"smessage" => return Some((Event::Message, Kind::Shard)),
-        _ => {}
+    if word == b"message" {
+        return Some((Event::Message, Kind::Channel));
     }
     let (kind, rest) = match word.split_first()? {
         (b'p' | b'P', rest) => (Kind::Pattern, rest),
