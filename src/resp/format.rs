@@ -2,8 +2,8 @@
 //!
 //! Spaces separate arguments; `%s`, `%b`, `%%` and the number conversions of printf
 //! put something into one. The format is read once, and each piece that it says is written at
-//! once, behind room for the header that the first piece of an argument would have alone. When
-//! the argument ends its header is written, and if that has another size the text moves.
+//! once, behind room for a short header, or for its own if it is a text that begins an argument.
+//! When the argument ends its header is written, and if that has another size the text moves.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::mem::MaybeUninit;
@@ -26,8 +26,18 @@ const LONGEST: usize = c_int::MAX as usize;
 /// How long zeros may make a number here; longer is for the C library.
 const MOST_ZEROS: usize = 16;
 
-/// Where a number is made, before the end.
-struct Scratch([MaybeUninit<u8>; decimal::LONGEST + 4]);
+/// Where a number is made: it ends SLACK bytes before the end.
+struct Scratch([MaybeUninit<u8>; decimal::LONGEST + 4 + SLACK]);
+
+/// What is copied of a number that no conversion made longer.
+const SLACK: usize = MOST_ZEROS;
+
+/// A piece of an argument.
+enum Piece {
+    Text(*const u8, usize),
+    /// SLACK bytes may be copied of it, however short it is.
+    Number(*const u8, usize),
+}
 
 /// Writes the command that `format` says, with `args`. Gives its length.
 ///
@@ -41,11 +51,12 @@ pub(crate) unsafe fn write(
     if format.is_null() {
         return Err(Invalid::Null);
     }
-    let mut scratch = Scratch([MaybeUninit::uninit(); decimal::LONGEST + 4]);
+    let mut scratch = Scratch([MaybeUninit::uninit(); decimal::LONGEST + 4 + SLACK]);
     let mut next = format.cast::<u8>();
     let mut count = 0;
-    // SAFETY: the caller's promise; no byte is looked at past one that is not NUL. Each piece
-    // begins with room for a header and ends with room for a line end.
+    // SAFETY: the caller's promise; a byte is looked at only if the one before
+    // it is no NUL. Every piece
+    // ends with room for a longer header of its own, a line end, and another header.
     unsafe {
         let mut at = sink.start();
         if sink.lacks(at, 0) {
@@ -60,77 +71,94 @@ pub(crate) unsafe fn write(
                 break;
             }
             count += 1;
-            let (mut text, mut len) = (next, literal(next));
-            next = next.add(len);
-            if *next != b'%' {
-                at = sink.put_argument(at, text, len)?;
-                continue;
-            }
             // Where the argument begins, and the room for its header.
-            let (mut begin, mut head) = (at, 0);
+            let (mut begin, mut head) = (at, SHORT_HEADER);
+            at = at.add(head);
             loop {
-                if len == 0 {
-                    (text, len) = match *next.add(1) {
-                        letter @ (b's' | b'b') => {
-                            let text = args.pointer().cast::<u8>();
-                            let len = match letter {
-                                b'b' => args.size(),
-                                _ if text.is_null() => return Err(Invalid::Null),
-                                _ => strlen(text.cast()),
-                            };
-                            if text.is_null() && len > 0 {
-                                return Err(Invalid::Null);
-                            }
-                            next = next.add(2);
-                            (text, len)
-                        }
-                        letter @ (b'd' | b'0') if letter == b'd' || is_zeros(next.add(2)) => {
-                            let value = args.int();
-                            let least = if letter == b'0' { usize::from(*next.add(2) - b'0') } else { 0 };
-                            next = next.add(if letter == b'0' { 4 } else { 2 });
-                            match u32::try_from(value) {
-                                Ok(value) => scratch.digits(value.into(), least),
-                                Err(_) => scratch.negative(value.unsigned_abs().into(), least),
-                            }
-                        }
-                        // A percent sign at the very end stands for itself.
-                        letter @ (b'%' | 0) => {
-                            let percent = next;
-                            next = next.add(1 + usize::from(letter != 0));
-                            (percent, 1)
-                        }
-                        _ => {
-                            let spec = Spec::read(CStr::from_ptr(next.cast()).to_bytes());
-                            let spec = spec.ok_or(Invalid::Format)?;
-                            let conversion = next;
-                            next = next.add(spec.len);
-                            match spec.plain(args) {
-                                Ok((false, digits)) => scratch.digits(digits, spec.zeros),
-                                Ok((true, digits)) => scratch.negative(digits, spec.zeros),
-                                Err(number) => {
-                                    let piece = Printed { conversion, len: spec.len, number };
-                                    (begin, at, head) = piece.put(begin, at, head, &mut sink)?;
-                                    (conversion, 0)
-                                }
-                            }
-                        }
-                    };
+                // What stands for itself is short as a rule, so it is copied byte by byte.
+                let character = *next;
+                if matches!(character, b' ' | 0) {
+                    break;
                 }
-                if sink.lacks(at, len) {
-                    (begin, at) = grow(begin, at, len, &mut sink)?;
+                if sink.lacks(at, 0) {
+                    (begin, at) = grow(begin, at, 0, &mut sink)?;
                 }
-                if head == 0 {
-                    head = header(len);
-                    at = at.add(head);
+                if character != b'%' {
+                    at.write(character);
+                    (next, at) = (next.add(1), at.add(1));
+                    continue;
                 }
-                room::copy(text, at, len);
-                at = at.add(len);
-                match *next {
-                    b'%' => len = 0,
-                    b' ' | 0 => break,
+                let piece = match *next.add(1) {
+                    b's' => {
+                        next = next.add(2);
+                        let text = args.pointer();
+                        if text.is_null() {
+                            return Err(Invalid::Null);
+                        }
+                        Piece::Text(text.cast(), strlen(text))
+                    }
+                    b'b' => {
+                        next = next.add(2);
+                        let (text, len) = (args.pointer(), args.size());
+                        if text.is_null() {
+                            none_of(len)?;
+                        }
+                        Piece::Text(text.cast(), len)
+                    }
+                    b'd' => {
+                        next = next.add(2);
+                        let (text, len) = scratch.int(args.int(), 0);
+                        Piece::Number(text, len)
+                    }
+                    b'0' if is_zeros(next.add(2)) => {
+                        let least = usize::from(*next.add(2) - b'0');
+                        next = next.add(4);
+                        let (text, len) = scratch.int(args.int(), least);
+                        Piece::Number(text, len)
+                    }
+                    // A percent sign at the very end stands for itself.
+                    letter @ (b'%' | 0) => {
+                        let percent = next;
+                        next = next.add(1 + usize::from(letter != 0));
+                        Piece::Text(percent, 1)
+                    }
                     _ => {
-                        (text, len) = (next, literal(next));
-                        next = next.add(len);
+                        let spec = Spec::read(CStr::from_ptr(next.cast()).to_bytes());
+                        let spec = spec.ok_or(Invalid::Format)?;
+                        let conversion = next;
+                        next = next.add(spec.len);
+                        match spec.plain(args) {
+                            Ok((negative, digits)) => {
+                                let (text, len) = match negative {
+                                    false => scratch.digits(digits, spec.zeros),
+                                    true => scratch.negative(digits, spec.zeros),
+                                };
+                                Piece::Text(text, len)
+                            }
+                            Err(number) => {
+                                let piece = Printed { conversion, len: spec.len, number };
+                                (begin, at) = piece.put(begin, at, &mut sink)?;
+                                continue;
+                            }
+                        }
+                    }
+                };
+                match piece {
+                    Piece::Text(text, len) => {
+                        if sink.lacks(at, len) {
+                            (begin, at) = grow(begin, at, len, &mut sink)?;
+                        }
+                        if len >= 10 && at == begin.add(head) {
+                            head = header(len);
+                            at = begin.add(head);
+                        }
+                        room::copy(text, at, len);
+                        at = at.add(len);
+                    }
+                    Piece::Number(text, len) => {
+                        at.cast::<[MaybeUninit<u8>; SLACK]>()
+                            .write(text.cast::<[MaybeUninit<u8>; SLACK]>().read());
+                        at = at.add(len);
                     }
                 }
             }
@@ -150,6 +178,13 @@ pub(crate) unsafe fn write(
     }
 }
 
+/// NULL will do for no bytes.
+#[cold]
+#[inline(never)]
+fn none_of(len: usize) -> Result<(), Invalid> {
+    if len == 0 { Ok(()) } else { Err(Invalid::Null) }
+}
+
 /// Makes room for `len` bytes at `at`, in an argument that begins at `begin`: gives where both
 /// are now.
 #[cold]
@@ -164,22 +199,6 @@ fn grow(begin: *mut u8, at: *mut u8, len: usize, sink: &mut Sink<'_>) -> Result<
     Ok((at.wrapping_sub(written), at))
 }
 
-/// How many characters stand for themselves at `at`.
-///
-/// # Safety
-/// A C string is at `at`.
-#[inline(always)]
-unsafe fn literal(at: *const u8) -> usize {
-    let mut next = at;
-    // SAFETY: the caller's promise.
-    unsafe {
-        while *next > b'%' || !matches!(*next, b' ' | b'%' | 0) {
-            next = next.add(1);
-        }
-    }
-    next.addr() - at.addr()
-}
-
 /// Whether the rest of `%0<digit>d` is at `at`.
 ///
 /// # Safety
@@ -191,12 +210,21 @@ unsafe fn is_zeros(at: *const u8) -> bool {
 }
 
 impl Scratch {
+    /// As `digits`, for an int.
+    #[inline(always)]
+    fn int(&mut self, value: c_int, least: usize) -> (*const u8, usize) {
+        match u32::try_from(value) {
+            Ok(value) => self.digits(value.into(), least),
+            Err(_) => self.negative(value.unsigned_abs().into(), least),
+        }
+    }
+
     /// The text of a number, filled up with zeros to so many characters, MOST_ZEROS at most.
     #[inline(always)]
     fn digits(&mut self, number: u64, least: usize) -> (*const u8, usize) {
-        let end = self.0.as_mut_ptr_range().end.cast::<u8>();
         // SAFETY: there is room for the zeros, or for the digits of any number.
         unsafe {
+            let end = self.0.as_mut_ptr_range().end.cast::<u8>().sub(SLACK);
             if least > 0 {
                 end.sub(MOST_ZEROS).cast::<[u8; MOST_ZEROS]>().write([b'0'; MOST_ZEROS]);
             }
@@ -227,15 +255,26 @@ impl Scratch {
 #[inline(always)]
 unsafe fn close(begin: *mut u8, head: usize, at: *mut u8) -> *mut u8 {
     let len = at.addr() - begin.addr() - head;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let fits = if len < 10 { head == 4 } else { len < 100 && head == 5 };
+        let at = if fits { at } else { set_head(begin, head, len, at) };
+        put_header(begin, b'$', len);
+        put_line_end(at)
+    }
+}
+
+/// Makes room for the header of `len` bytes at `begin`, where there is room for `head` bytes of
+/// header; gives where they end.
+///
+/// # Safety
+/// As for `close`.
+#[inline(never)]
+unsafe fn set_head(begin: *mut u8, head: usize, len: usize, at: *mut u8) -> *mut u8 {
     let real = header(len);
     // SAFETY: the caller's promise.
     unsafe {
-        let mut at = at;
-        if real != head {
-            at = move_by(begin.add(head), real.cast_signed() - head.cast_signed(), at);
-        }
-        put_header(begin, b'$', len);
-        put_line_end(at)
+        if real == head { at } else { move_by(begin.add(head), real.cast_signed() - head.cast_signed(), at) }
     }
 }
 
@@ -261,8 +300,7 @@ struct Printed {
 }
 
 impl Printed {
-    /// Writes it, behind room for the header if there is none yet. Gives where the argument
-    /// begins, where the piece ends, and that room.
+    /// Writes it. Gives where the argument begins, and where the piece ends.
     ///
     /// # Safety
     /// The conversion is for a number of this type.
@@ -271,9 +309,8 @@ impl Printed {
         &self,
         begin: *mut u8,
         at: *mut u8,
-        head: usize,
         sink: &mut Sink<'_>,
-    ) -> Result<(*mut u8, *mut u8, usize), Invalid> {
+    ) -> Result<(*mut u8, *mut u8), Invalid> {
         let mut spec = [0u8; SPEC_MAX + 1];
         // SAFETY: the caller's promise, each time; there is room for the NUL that the C library
         // adds.
@@ -281,16 +318,12 @@ impl Printed {
             ptr::copy_nonoverlapping(self.conversion, spec.as_mut_ptr(), self.len.min(SPEC_MAX));
             let spec = CStr::from_bytes_until_nul(&spec).map_err(|_| Invalid::Format)?;
             let len = self.number.print(spec, UninitSlice::new(&mut [])).ok_or(Invalid::Format)?;
-            let (mut begin, mut at, mut head) = (begin, at, head);
+            let (mut begin, mut at) = (begin, at);
             if sink.lacks(at, len) {
                 (begin, at) = grow(begin, at, len, sink)?;
             }
-            if head == 0 {
-                head = header(len);
-                at = at.add(head);
-            }
             self.number.print(spec, UninitSlice::from_raw_parts_mut(at, len + 1));
-            Ok((begin, at.add(len), head))
+            Ok((begin, at.add(len)))
         }
     }
 }
@@ -415,7 +448,7 @@ impl Spec {
 mod tests {
     use super::*;
     use crate::args::tests::{Arg, List};
-    use crate::resp::write::tests::written;
+    use crate::resp::write::tests::{written, written_to};
 
     /// The command as text, with `|` for CR LF.
     fn format(text: &CStr, args: &[Arg]) -> Result<String, Invalid> {
@@ -473,6 +506,28 @@ mod tests {
         let words = vec!["x"; 100].join(" ");
         let text = std::ffi::CString::new(words).unwrap();
         assert_eq!(format(&text, &[]).unwrap(), format!("*100|{}", "$1|x|".repeat(100)));
+    }
+
+    #[test]
+    fn pieces_fit_any_room() {
+        let int = |n| Arg::Number(Number::Int(n));
+        let args = [int(i32::MIN), int(1), int(-1), int(2_000_000_000), int(7), int(i32::MIN)];
+        let digits = "-21474836481-0000120000000007-2147483648";
+        for room in 0..180 {
+            for literal in 0..40 {
+                let literal = "x".repeat(literal);
+                let text = std::ffi::CString::new(format!("{literal}%d%d%06d%d%d%d %d")).unwrap();
+                let mut args = args.to_vec();
+                args.push(int(1_234_567_890));
+                let mut list = List::new(&args);
+                // SAFETY: the list checks that the arguments are what the format asks for.
+                let bytes =
+                    written_to(room, |sink| unsafe { write(text.as_ptr(), &mut list, sink) }).unwrap();
+                let len = literal.len() + digits.len();
+                let want = format!("*2\r\n${len}\r\n{literal}{digits}\r\n$10\r\n1234567890\r\n");
+                assert_eq!(String::from_utf8(bytes).unwrap(), want);
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! when all is well. `Args` finds the arguments again, for who has to know the command.
 
 use core::ffi::{c_char, c_int};
+use core::ptr;
 
 use libc::strlen;
 
@@ -53,7 +54,7 @@ pub(crate) trait Owner {
 /// a register.
 pub(crate) struct Sink<'a> {
     start: *mut u8,
-    /// Where the last AROUND bytes of the room begin.
+    /// Every place below it has AROUND bytes and one more; 0 if there is no such place.
     limit: usize,
     owner: &'a mut dyn Owner,
 }
@@ -197,10 +198,20 @@ pub(crate) unsafe fn write_argv(
     argc: c_int,
     argv: *const *const c_char,
     argvlen: *const usize,
-    sink: Sink<'_>,
+    mut sink: Sink<'_>,
 ) -> Result<usize, Invalid> {
-    // SAFETY: the caller's promise.
-    unsafe { write_argv_inline(argc, argv, argvlen, sink) }
+    if argc < 0 || (argc > 0 && argv.is_null()) {
+        return Err(Invalid::Size);
+    }
+    let mut at = sink.start;
+    if sink.lacks(at, 0) {
+        at = sink.grow(at, 0)?;
+    }
+    // SAFETY: the caller's promise; there is room for the header.
+    unsafe {
+        at = put_header(at, b'*', argc as usize);
+        write_arguments(argc as usize, argv, argvlen, (0, at), sink)
+    }
 }
 
 /// As `write_argv`, where it is worth a copy of the code.
@@ -214,44 +225,13 @@ pub(crate) unsafe fn write_argv_inline(
     argvlen: *const usize,
     sink: Sink<'_>,
 ) -> Result<usize, Invalid> {
-    let mut at = sink.start;
-    // SAFETY: the caller's promise; there is room for the header.
+    // SAFETY: the caller's promise, and the sink's room.
     unsafe {
-        if argvlen.is_null() || argv.is_null() || !matches!(argc, 1..10) || sink.lacks(at, 0) {
-            return write_any(argc, argv, argvlen, sink);
+        match put_first(argc, argv, argvlen, sink.start, sink.limit) {
+            Some((next, at)) if next == argc as usize => Ok(sink.len(at)),
+            Some(from) => write_arguments(argc as usize, argv, argvlen, from, sink),
+            None => write_argv(argc, argv, argvlen, sink),
         }
-        let next;
-        at = put_header(at, b'*', argc as usize);
-        (next, at) = put_short(argc as usize, argv, argvlen, (0, at), sink.limit);
-        if next < argc as usize {
-            return write_rest(argc as usize, argv, argvlen, (next, at), sink);
-        }
-    }
-    Ok(sink.len(at))
-}
-
-/// As `write_argv`, whatever it is given.
-///
-/// # Safety
-/// As for `write_argv`.
-#[inline(never)]
-unsafe fn write_any(
-    argc: c_int,
-    argv: *const *const c_char,
-    argvlen: *const usize,
-    mut sink: Sink<'_>,
-) -> Result<usize, Invalid> {
-    if argc < 0 || (argc > 0 && argv.is_null()) {
-        return Err(Invalid::Size);
-    }
-    let mut at = sink.start;
-    if sink.lacks(at, 0) {
-        at = sink.grow(at, 0)?;
-    }
-    // SAFETY: the caller's promise; there is room for the header.
-    unsafe {
-        at = put_header(at, b'*', argc as usize);
-        write_rest(argc as usize, argv, argvlen, (0, at), sink)
     }
 }
 
@@ -260,7 +240,7 @@ unsafe fn write_any(
 /// # Safety
 /// As for `write_argv`.
 #[inline(never)]
-unsafe fn write_rest(
+unsafe fn write_arguments(
     count: usize,
     argv: *const *const c_char,
     argvlen: *const usize,
@@ -270,7 +250,13 @@ unsafe fn write_rest(
     let (mut next, mut at) = from;
     // SAFETY: the caller's promise.
     unsafe {
-        while next < count {
+        loop {
+            if !argvlen.is_null() {
+                (next, at) = put_short(count, argv, argvlen, (next, at), sink.limit);
+            }
+            if next == count {
+                return Ok(sink.len(at));
+            }
             let text = argv.add(next).read();
             let len = match argvlen.is_null() {
                 false => argvlen.add(next).read(),
@@ -283,19 +269,57 @@ unsafe fn write_rest(
             }
             at = sink.put_argument(at, text.cast(), len)?;
             next += 1;
-            if !argvlen.is_null() {
-                (next, at) = put_short(count, argv, argvlen, (next, at), sink.limit);
-            }
         }
     }
-    Ok(sink.len(at))
+}
+
+/// As `write_argv`, into room of which every place below `limit` has AROUND bytes and one more;
+/// `None` if the command is longer than most are.
+///
+/// # Safety
+/// As for `write_argv`; that room is there, and nobody else's.
+#[inline(always)]
+pub(crate) unsafe fn put_argv(
+    argc: c_int,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+    start: *mut u8,
+    limit: usize,
+) -> Option<usize> {
+    // SAFETY: the caller's promise.
+    let (next, at) = unsafe { put_first(argc, argv, argvlen, start, limit)? };
+    (next == argc as usize).then(|| at.addr() - start.addr())
+}
+
+/// Begins a command and writes its arguments as far as `put_short` does; `None` if it has no
+/// lengths, too many arguments, or no room.
+///
+/// # Safety
+/// As for `put_argv`.
+#[inline(always)]
+unsafe fn put_first(
+    argc: c_int,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+    start: *mut u8,
+    limit: usize,
+) -> Option<(usize, *mut u8)> {
+    if argvlen.is_null() || argv.is_null() || !matches!(argc, 1..10) || start.addr() >= limit {
+        return None;
+    }
+    // SAFETY: the caller's promise; there is room for the header.
+    unsafe {
+        let at = put_header(start, b'*', argc as usize);
+        Some(put_short(argc as usize, argv, argvlen, (0, at), limit))
+    }
 }
 
 /// Writes arguments `from` one at a place on, up to one that is long, NULL, or has no room.
 /// Gives which that is, and where it would be written.
 ///
 /// # Safety
-/// As for `write_argv`, with lengths; AROUND bytes may be written at `limit`.
+/// As for `write_argv`, with lengths; at every place below `limit` AROUND bytes and one more may be
+/// written.
 #[inline(always)]
 unsafe fn put_short(
     count: usize,
@@ -405,39 +429,98 @@ impl Owner for Sds {
 }
 
 /// Whether bytes are exactly one command of at least one argument.
+#[inline(never)]
 pub(crate) fn is_command(bytes: &[u8]) -> bool {
     let Some((count, mut rest)) = length_line(b'*', bytes) else { return false };
     for _ in 0..count {
         let Some((len, text)) = length_line(b'$', rest) else { return false };
-        let Some((_, end)) = text.split_at_checked(len) else { return false };
+        let Some(end) = text.get(len..) else { return false };
         let Some((b"\r\n", next)) = end.split_first_chunk() else { return false };
         rest = next;
     }
     rest.is_empty() && count > 0
 }
 
+/// The same for less than ten arguments of less than ten bytes each; false for all others.
+#[inline(always)]
+pub(crate) fn is_short_command(bytes: &[u8]) -> bool {
+    const LINE: usize = 4;
+    const EMPTY: usize = LINE + 2;
+    let (start, len) = (bytes.as_ptr(), bytes.len());
+    // SAFETY: each time a line, or a line end, that is not behind the last byte.
+    unsafe {
+        if len < LINE + EMPTY {
+            return false;
+        }
+        let count = one_digit(b'*', start.cast::<[u8; LINE]>().read());
+        let (mut left, mut at) = (count, LINE);
+        if !matches!(count, 1..10) {
+            return false;
+        }
+        while left > 0 {
+            if at > len - EMPTY {
+                return false;
+            }
+            let text = one_digit(b'$', start.add(at).cast::<[u8; LINE]>().read());
+            if text > 9 {
+                return false;
+            }
+            at += EMPTY + text as usize;
+            if at > len || start.add(at - 2).cast::<[u8; 2]>().read() != *b"\r\n" {
+                return false;
+            }
+            left -= 1;
+        }
+        at == len
+    }
+}
+
 /// Writes bytes that the program encoded itself.
+#[inline(never)]
 pub(crate) fn write_bytes(bytes: &[u8], mut sink: Sink<'_>) -> Result<usize, Invalid> {
     let mut at = sink.start();
     if sink.lacks(at, bytes.len()) {
         at = sink.grow(at, bytes.len())?;
     }
     // SAFETY: there is room.
-    unsafe { room::copy(bytes.as_ptr(), at, bytes.len()) };
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
     Ok(bytes.len())
+}
+
+/// As `write_bytes`, into room as for `put_argv`; `None` if they are more than most commands have.
+///
+/// # Safety
+/// That room is there, and nobody else's.
+#[inline(always)]
+pub(crate) unsafe fn put_bytes(bytes: &[u8], start: *mut u8, limit: usize) -> Option<usize> {
+    let len = bytes.len();
+    if len > room::MEDIUM || start.addr() + len >= limit {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { room::copy_medium(bytes.as_ptr(), start, len) };
+    Some(len)
 }
 
 /// The number on a line that begins with `mark`, and what follows the line.
 #[inline(always)]
 fn length_line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
-    if let Some((line, rest)) = bytes.split_first_chunk::<4>() {
-        // Most have one digit.
-        let digit = u32::from_le_bytes(*line).wrapping_sub(u32::from_le_bytes([mark, b'0', b'\r', b'\n']));
-        if digit & !0xf00 == 0 && digit <= 0x900 {
-            return Some(((digit >> 8) as usize, rest));
+    if let Some((line, rest)) = bytes.split_first_chunk() {
+        let number = one_digit(mark, *line);
+        if number < 10 {
+            return Some((number as usize, rest));
         }
     }
     long_length_line(mark, bytes)
+}
+
+/// The number on a line of `mark` and one digit, as most have; more than nine if it is no such
+/// line.
+#[inline(always)]
+fn one_digit(mark: u8, line: [u8; 4]) -> u32 {
+    // All that is not the digit is zero then, and the digit comes last.
+    let others = u32::from_le_bytes([mark, b'0', b'\r', b'\n']);
+    u32::from_le_bytes(line).wrapping_sub(others).rotate_right(8)
 }
 
 #[inline(never)]
@@ -508,22 +591,47 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// What `write` writes, into memory that grows by as little as it may.
+    /// What `write` writes, into memory that has `room` at first and grows by as little as it may.
+    /// Nothing may be written past it.
+    pub(crate) fn written_to(
+        room: usize,
+        write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
+    ) -> Result<Vec<u8>, Invalid> {
+        const GUARD: [u8; 64] = [0xa5; 64];
+        struct Mean(Vec<u8>);
+        impl Mean {
+            fn widen(&mut self, room: usize) -> *mut u8 {
+                self.0.resize(room, 0);
+                self.0.extend(GUARD);
+                self.0.as_mut_ptr()
+            }
+
+            fn check(&mut self) {
+                let room = self.0.len() - GUARD.len();
+                assert_eq!(self.0[room..], GUARD, "written past the room");
+                self.0.truncate(room);
+            }
+        }
+        impl Owner for Mean {
+            fn grow(&mut self, _: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
+                self.check();
+                Ok((self.widen(need), need))
+            }
+        }
+        let mut memory = Mean(vec![]);
+        let start = memory.widen(room);
+        // SAFETY: that much room.
+        let len = write(unsafe { Sink::new(start, room, &mut memory) });
+        memory.check();
+        memory.0.truncate(len?);
+        Ok(memory.0)
+    }
+
+    /// As `written_to`, with no room at first.
     pub(crate) fn written(
         write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
     ) -> Result<Vec<u8>, Invalid> {
-        struct Mean(Vec<u8>);
-        impl Owner for Mean {
-            fn grow(&mut self, _: usize, need: usize) -> Result<(*mut u8, usize), OutOfMemory> {
-                self.0.resize(need, 0);
-                Ok((self.0.as_mut_ptr(), need))
-            }
-        }
-        let mut memory = Mean(vec![0]);
-        // SAFETY: no room yet.
-        let len = write(unsafe { Sink::new(memory.0.as_mut_ptr(), 0, &mut memory) })?;
-        memory.0.truncate(len);
-        Ok(memory.0)
+        written_to(0, write)
     }
 
     /// The name and the other arguments.
@@ -558,6 +666,84 @@ pub(crate) mod tests {
         let start = b"*4\r\n$3\r\nSET\r\n$0\r\n\r\n$22\r\na much longer argument\r\n$1000\r\nxxx";
         assert_eq!(&bytes[..start.len()], start);
         assert_eq!(found(&bytes), texts.map(|t| t.to_bytes()));
+    }
+
+    /// The arguments as they are to be written.
+    fn encoded(args: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+        for arg in args {
+            bytes.extend(format!("${}\r\n", arg.len()).bytes());
+            bytes.extend(arg);
+            bytes.extend(b"\r\n");
+        }
+        bytes
+    }
+
+    #[test]
+    fn an_argument_vector_fits_any_room() {
+        let arg = |len: usize| (0..len).map(|n| n as u8).collect::<Vec<u8>>();
+        for room in 0..200 {
+            for lens in [&[0, 3, 9][..], &[10, 32, 33], &[16; 9], &[1; 10], &[99, 100, 1000], &[0; 12]] {
+                let args: Vec<_> = lens.iter().map(|len| arg(*len)).collect();
+                let argv: Vec<_> = args.iter().map(|arg| arg.as_ptr().cast()).collect();
+                let (argc, want) = (lens.len() as c_int, encoded(&args));
+                // SAFETY: `argc` texts of these lengths.
+                let write = |sink: Sink<'_>| unsafe { write_argv(argc, argv.as_ptr(), lens.as_ptr(), sink) };
+                assert_eq!(written_to(room, write).unwrap(), want);
+                // SAFETY: the same.
+                let write =
+                    |sink: Sink<'_>| unsafe { write_argv_inline(argc, argv.as_ptr(), lens.as_ptr(), sink) };
+                assert_eq!(written_to(room, write).unwrap(), want);
+                let put = |sink: Sink<'_>| {
+                    // SAFETY: the same, and the room of the sink.
+                    let n = unsafe { put_argv(argc, argv.as_ptr(), lens.as_ptr(), sink.start, sink.limit) };
+                    n.ok_or(Invalid::Size)
+                };
+                let served = argc < 10 && lens.iter().all(|len| *len <= room::SHORT);
+                match written_to(room, put) {
+                    Ok(bytes) => assert!(served && bytes == want),
+                    Err(_) => assert!(!served || room < want.len() + 2 * AROUND),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn commands_are_told_from_other_bytes() {
+        let good = b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\nabcdefghijkl\r\n";
+        let short = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+        assert!(is_command(good) && !is_short_command(good));
+        assert!(is_command(short) && is_short_command(short));
+        for bytes in [&good[..], short] {
+            for at in 0..bytes.len() {
+                assert!(!is_command(&bytes[..at]) && !is_short_command(&bytes[..at]));
+                // Any other byte there must make another command of it, or none.
+                for byte in 0..=255 {
+                    let mut other = bytes.to_vec();
+                    other[at] = byte;
+                    let same = found_or_none(&other).is_some_and(|args| encoded(&args) == other);
+                    assert_eq!(is_command(&other), same);
+                    assert!(!is_short_command(&other) || same);
+                }
+            }
+        }
+    }
+
+    /// The arguments, if bytes are one command; read in the most simple way.
+    fn found_or_none(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+        fn line(mark: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
+            let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+            let number = std::str::from_utf8(bytes[..end].strip_prefix(&[mark])?).ok()?;
+            Some((number.parse().ok()?, &bytes[end + 2..]))
+        }
+        let (count, mut rest) = line(b'*', bytes)?;
+        let mut args = vec![];
+        for _ in 0..count {
+            let (len, text) = line(b'$', rest)?;
+            args.push(text.get(..len)?.to_vec());
+            rest = text.get(len + 2..)?;
+        }
+        (!args.is_empty()).then_some(args)
     }
 
     #[test]
