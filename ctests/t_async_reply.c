@@ -117,6 +117,25 @@ TEST(async_reply, commands_from_a_reply_callback_are_accepted, "") {
     conn_done(&c);
 }
 
+TEST(async_reply, a_length_that_overflows_is_refused_behind_other_commands, "15") {
+    char *value = memset(test_bytes(1500), 'v', 1500);
+    const char *argv[] = {"SET", "k", value};
+    for (size_t less = 0; less <= 4096; less += 61) {
+        size_t len[] = {3, 1, 1500}, written;
+        conn c;
+        conn_up(&c);
+        CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("first"), 3, argv, len), REDIS_OK);
+        written = sdslen(c.ac->c.obuf);
+        len[2] = SIZE_MAX - less;
+        CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("huge"), 3, argv, len), REDIS_ERR);
+        CHECK_INT(ask_formatted(&c, "huge", "*1\r\n$1\r\nv", SIZE_MAX - less), REDIS_ERR);
+        CHECK_UINT(sdslen(c.ac->c.obuf), written);
+        CHECK_STR(c.ac->c.obuf + written - 3, "v\r\n");
+        conn_done(&c);
+        CHECK_LOG("first:NULL disconnect=0");
+    }
+}
+
 /* The arguments are wrong, not the context. */
 TEST(async_reply, a_length_that_cannot_be_is_refused_and_the_context_goes_on, "15") {
     const char *argv[] = {"SET", "k", "v"};

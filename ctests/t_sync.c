@@ -372,6 +372,32 @@ TEST(sync, a_command_of_more_than_2_gigabytes_is_refused, "232") {
     munmap(p, size);
 }
 
+TEST(sync, a_length_that_overflows_is_refused_behind_other_commands, "15") {
+    const char *argv[] = {"SET", "k", "v"};
+    size_t len[] = {3, 1, 0};
+    int peer;
+    redisContext *c = pair_context(&peer);
+
+    for (size_t before = 0; before <= 2048; before = 2 * before + 90) {
+        sdssetlen(c->obuf, 0);
+        if (before > 0) CHECK_INT(redisAppendFormattedCommand(c, test_bytes(before), before), REDIS_OK);
+        for (size_t less = 0; less <= 8192; less += 61) {
+            len[2] = SIZE_MAX - less;
+            CHECK_INT(redisAppendCommandArgv(c, 3, argv, len), REDIS_ERR);
+            CHECK_ERROR(c, REDIS_ERR_OOM, "Out of memory");
+            CHECK_UINT(sdslen(c->obuf), before);
+            c->err = 0;
+            CHECK_INT(redisAppendFormattedCommand(c, "v", SIZE_MAX - less), REDIS_ERR);
+            CHECK_ERROR(c, REDIS_ERR_OOM, "Out of memory");
+            CHECK_UINT(sdslen(c->obuf), before);
+            CHECK_INT(c->obuf[before], 0);
+            c->err = 0;
+        }
+    }
+    redisFree(c);
+    close(peer);
+}
+
 TEST(sync, a_negative_argument_count_is_an_error, "") {
     const char *argv[] = {"PING"};
     redisContext *c;

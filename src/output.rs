@@ -8,9 +8,22 @@ use crate::alloc::OutOfMemory;
 use crate::args;
 use crate::ctx::{Ctx, Failed};
 use crate::resp::format;
-use crate::resp::write::{Invalid, Owner, Sink, write_argv, write_bytes};
+use crate::resp::write::{AROUND, Invalid, Owner, Sink, write_argv, write_bytes};
 use crate::sds::Sds;
-use crate::transport::OBUF_FIRST;
+use crate::transport::{OBUF_FIRST, OBUF_KEPT};
+
+/// Below this a buffer that will not be kept grows by more than doubling.
+const QUICK_GROWTH: usize = 2048;
+
+/// Room in a buffer as it is.
+pub(crate) struct AtHand {
+    /// How much is in the buffer.
+    pub(crate) end: usize,
+    /// Where the room begins.
+    pub(crate) start: *mut u8,
+    /// Every place below it has AROUND bytes and one more; it is below `start` if there is less.
+    pub(crate) limit: usize,
+}
 
 impl Ctx {
     /// Writes a command, or other bytes, at the end of what is to be sent, of which it is no
@@ -37,6 +50,16 @@ impl Ctx {
         (written, end)
     }
 
+    /// The room at the end of what is to be sent, if the buffer is one of those that are common.
+    #[inline(always)]
+    pub(crate) fn room_at_hand(self) -> Option<AtHand> {
+        let obuf = self.obuf()?;
+        let (end, capacity) = obuf.common_extent()?;
+        let buf = obuf.as_ptr().cast::<u8>();
+        let limit = (buf.addr() + capacity).wrapping_sub(AROUND);
+        Some(AtHand { end, start: buf.wrapping_add(end), limit })
+    }
+
     /// `n` bytes that were written at that end.
     ///
     /// # Safety
@@ -60,7 +83,7 @@ impl Ctx {
             }
         }
         // SAFETY: as in `written`.
-        unsafe { self.obuf().unwrap_unchecked() }.set_len(end + n);
+        unsafe { self.obuf().unwrap_unchecked() }.set_len_inline(end + n);
     }
 
     /// Forgets what was written: the text ends where it did; if there is none, much room is
@@ -158,7 +181,10 @@ impl Owner for Ctx {
         let text = old.len();
         // What is written so far moves along only as part of the text.
         old.set_len(text + len);
-        let grown = old.reserve(need - len);
+        // One that is too large to be kept in any case grows faster at first: a batch is under way.
+        let quick = text < QUICK_GROWTH && text.saturating_add(need) > OBUF_KEPT / 2;
+        let more = if quick { 2 * text } else { 0 };
+        let grown = old.reserve((need - len).saturating_add(more));
         let obuf = grown.unwrap_or(old);
         obuf.count(text);
         grown?;

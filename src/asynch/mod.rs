@@ -41,6 +41,7 @@ use crate::alloc::OutOfMemory;
 use crate::context;
 use crate::net::option;
 use crate::net::{self, connect, connect::Progress};
+use crate::output::AtHand;
 use crate::resp::verb::{Kind, Verb};
 use crate::resp::write::{Args, Invalid, Sink};
 use crate::sys::{self, Stamp};
@@ -52,7 +53,7 @@ pub(crate) use self::replies::process_callbacks;
 /// Between two tries to connect to a unix listener whose queue is full.
 const BUSY_MS: c_int = 2;
 
-/// The command was not accepted; its callback will not be called.
+/// What was asked for was not accepted.
 #[derive(Debug)]
 pub(crate) struct Refused;
 
@@ -94,68 +95,73 @@ pub(crate) unsafe fn connect_with_options(options: &redisOptions) -> Option<Ac> 
 
 // Commands
 
-/// Sends a command that `write` writes, and calls `callback` with its reply.
+/// Sends a command that `write` writes, and calls `callback` with its reply. A status, as C
+/// has it.
 #[inline(always)]
 pub(crate) fn submit(
     ac: Ac,
     callback: Callback,
     write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
-) -> Result<(), Refused> {
-    if ac.is_closing() || ac.ctx().err() != 0 {
-        return Err(Refused);
+) -> c_int {
+    if !accepts(ac) {
+        return REDIS_ERR;
     }
     let (written, end) = ac.ctx().write_out(write);
-    send(ac, callback, written, end)
+    match written {
+        Ok(n) => send(ac, callback, n, end),
+        Err(why) => refuse(ac, why),
+    }
 }
 
-/// Sends what was written at that end of the output as a command.
+/// The room for a command that there is now, if there is some and a command is accepted. What is
+/// written there is sent with `send`.
+#[inline(always)]
+pub(crate) fn room_at_hand(ac: Ac) -> Option<AtHand> {
+    if accepts(ac) { ac.ctx().room_at_hand() } else { None }
+}
+
+fn accepts(ac: Ac) -> bool {
+    !ac.is_closing() && ac.ctx().err() == 0
+}
+
+/// Sends as a command what was written at that end of the output, `n` bytes. A status.
 #[inline(never)]
-fn send(ac: Ac, callback: Callback, written: Result<usize, Invalid>, end: usize) -> Result<(), Refused> {
+pub(crate) fn send(ac: Ac, callback: Callback, n: usize, end: usize) -> c_int {
     // SAFETY: so much was written there, and nothing happened since: who gets the reply does
     // not change the output.
     unsafe {
-        let Ok(n) = written else { return send_special(ac, callback, written, end) };
         if !Verb::is_surely_other(ac.ctx().written(end, n)) || !queue_plain(ac, callback) {
-            return send_special(ac, callback, written, end);
+            return send_special(ac, callback, n, end);
         }
         ac.ctx().commit(end, n);
     }
     ask_to_write(ac);
-    Ok(())
+    REDIS_OK
 }
 
 /// As `send`, whatever it is.
 #[inline(never)]
-fn send_special(
-    ac: Ac,
-    callback: Callback,
-    written: Result<usize, Invalid>,
-    end: usize,
-) -> Result<(), Refused> {
+fn send_special(ac: Ac, callback: Callback, n: usize, end: usize) -> c_int {
     // SAFETY: as in `send`.
-    let sent = unsafe {
-        written.and_then(|n| {
-            register(ac, callback, ac.ctx().written(end, n))?;
-            ac.ctx().commit(end, n);
-            Ok(())
-        })
-    };
-    match sent {
-        Ok(()) => ask_to_write(ac),
-        Err(why) => return Err(refuse(ac, why)),
+    unsafe {
+        if let Err(why) = register(ac, callback, ac.ctx().written(end, n)) {
+            return refuse(ac, why);
+        }
+        ac.ctx().commit(end, n);
     }
-    Ok(())
+    ask_to_write(ac);
+    REDIS_OK
 }
 
 #[cold]
 #[inline(never)]
-fn refuse(ac: Ac, why: Invalid) -> Refused {
+fn refuse(ac: Ac, why: Invalid) -> c_int {
     ac.ctx().take_back();
     if why == Invalid::Memory {
         ac.ctx().out_of_memory(OutOfMemory);
         ac.mirror_error();
     }
-    Refused
+    REDIS_ERR
 }
 
 /// Queues the callback of a command with one reply, as `regular` does, if nothing is special

@@ -2,14 +2,17 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use core::mem;
-use core::ptr;
+use core::{ptr, slice};
 
 use super::hiredis::{to_tcp, to_unix};
 use super::{status, text};
 use crate::abi::*;
 use crate::asynch::handle::Ac;
 use crate::asynch::{self, Callback};
-use crate::resp::write::{Invalid, Sink, is_command, write_argv_inline, write_bytes};
+use crate::output::AtHand;
+use crate::resp::write::{
+    Invalid, Sink, is_command, is_short_command, put_argv, put_bytes, write_argv, write_bytes,
+};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn redisAsyncConnectWithOptions(
@@ -162,7 +165,32 @@ pub unsafe extern "C" fn redisAsyncCommandArgv(
     argvlen: *const usize,
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
-    unsafe { submit(ac, fn_, privdata, |sink| write_argv_inline(argc, argv, argvlen, sink)) }
+    unsafe {
+        // Nothing is called before what is called last, so no registers are saved.
+        if let Some(room) = room_at_hand(ac)
+            && let Some(n) = put_argv(argc, argv, argvlen, room.start, room.limit)
+        {
+            return send(ac, fn_, privdata, n, room.end);
+        }
+        submit_argv(ac, fn_, privdata, argc, argv, argvlen)
+    }
+}
+
+/// As redisAsyncCommandArgv, whatever it is given.
+///
+/// # Safety
+/// As for redisAsyncCommandArgv, see async.h.
+#[inline(never)]
+unsafe fn submit_argv(
+    ac: *mut redisAsyncContext,
+    f: Option<redisCallbackFn>,
+    privdata: *mut c_void,
+    argc: c_int,
+    argv: *const *const c_char,
+    argvlen: *const usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { submit(ac, f, privdata, |sink| write_argv(argc, argv, argvlen, sink)) }
 }
 
 #[unsafe(no_mangle)]
@@ -175,14 +203,44 @@ pub unsafe extern "C" fn redisAsyncFormattedCommand(
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
     unsafe {
-        let command = text(cmd, len);
-        if !is_command(command) {
-            return REDIS_ERR;
+        // As in redisAsyncCommandArgv.
+        if !cmd.is_null() {
+            let command = slice::from_raw_parts(cmd.cast(), len);
+            if is_short_command(command)
+                && let Some(room) = room_at_hand(ac)
+                && let Some(n) = put_bytes(command, room.start, room.limit)
+            {
+                return send(ac, fn_, privdata, n, room.end);
+            }
         }
-        submit(ac, fn_, privdata, |sink| write_bytes(command, sink))
+        submit_bytes(ac, fn_, privdata, cmd, len)
     }
 }
 
+/// As redisAsyncFormattedCommand, whatever it is given.
+///
+/// # Safety
+/// As for redisAsyncFormattedCommand, see async.h.
+#[inline(never)]
+unsafe fn submit_bytes(
+    ac: *mut redisAsyncContext,
+    f: Option<redisCallbackFn>,
+    privdata: *mut c_void,
+    cmd: *const c_char,
+    len: usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bytes = text(cmd, len);
+        if !is_command(bytes) {
+            return REDIS_ERR;
+        }
+        submit(ac, f, privdata, |sink| write_bytes(bytes, sink))
+    }
+}
+
+/// As `asynch::submit`; NULL is REDIS_ERR.
+///
 /// # Safety
 /// As for redisAsyncCommand, see async.h.
 pub(super) unsafe fn submit(
@@ -192,7 +250,36 @@ pub(super) unsafe fn submit(
     write: impl FnOnce(Sink<'_>) -> Result<usize, Invalid>,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { on(ac, |ac| asynch::submit(ac, Callback { f, privdata }, write)) }
+    match unsafe { Ac::from_raw(ac) } {
+        Some(ac) => asynch::submit(ac, Callback { f, privdata }, write),
+        None => REDIS_ERR,
+    }
+}
+
+/// As `asynch::room_at_hand`; `None` for NULL.
+///
+/// # Safety
+/// As for redisAsyncCommand, see async.h.
+#[inline(always)]
+unsafe fn room_at_hand(ac: *mut redisAsyncContext) -> Option<AtHand> {
+    // SAFETY: the caller's promise.
+    unsafe { Ac::from_raw(ac).and_then(asynch::room_at_hand) }
+}
+
+/// As `asynch::send`.
+///
+/// # Safety
+/// As for redisAsyncCommand, see async.h, and `room_at_hand` gave the room for it.
+#[inline(always)]
+unsafe fn send(
+    ac: *mut redisAsyncContext,
+    f: Option<redisCallbackFn>,
+    privdata: *mut c_void,
+    n: usize,
+    end: usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { asynch::send(Ac::from_raw(ac).unwrap_unchecked(), Callback { f, privdata }, n, end) }
 }
 
 /// Calls `f` with the context, as a status. NULL is REDIS_ERR.
