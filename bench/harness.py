@@ -72,12 +72,14 @@ class Measurement:
 # ---- the program ----
 
 
-def build(side, include, libdir, name, directory):
-    """Links hibench with LIBDIR/libNAME and makes sure that it is this file that gets loaded."""
+def build(side, include, libdir, name, directory, ahead=()):
+    """Links hibench with LIBDIR/libNAME and makes sure that it is this file that gets loaded. What AHEAD
+    links has its functions found first."""
     libdir = Path(libdir).resolve()
     library = Library(name, include, libdir, Path(directory) / f"hibench-{side}")
     sources = sorted(map(str, SOURCES.glob("*.c")))
-    command = [*COMPILER, *sources, f"-I{include}", f"-L{libdir}", f"-Wl,-rpath,{libdir}", f"-l{name}"]
+    command = [*COMPILER, *sources, f"-I{include}", *ahead]
+    command += [f"-L{libdir}", f"-Wl,-rpath,{libdir}", f"-l{name}"]
     built = subprocess.run([*command, "-o", str(library.program)], capture_output=True, text=True)
     if built.returncode != 0:
         raise Failure(f"{name} does not build:\n{built.stderr}")
