@@ -30,23 +30,19 @@ pub(crate) fn process_callbacks(ac: Ac) {
             ac.ctx().no_transport();
             return disconnect(ac);
         };
-        // The most frequent one, for which less is to be asked.
-        let mut reply = reader.next_string();
-        let mut plain = !reply.is_null();
-        if !plain {
-            reply = match reader.next() {
-                Ok(reply) => reply,
-                Err(broken) => {
-                    ac.ctx().broken(reader, broken);
-                    return disconnect(ac);
-                }
-            };
-            if reply.is_null() {
-                break;
+        let (reply, string) = match reader.next_inline() {
+            Ok(next) => next,
+            Err(broken) => {
+                ac.ctx().broken(reader, broken);
+                return disconnect(ac);
             }
-            // SAFETY: a native reader makes redisReply objects.
-            plain = reader.is_native() && unsafe { (*reply.cast::<redisReply>()).r#type } != REDIS_REPLY_PUSH;
+        };
+        if reply.is_null() {
+            break;
         }
+        // SAFETY: a native reader makes redisReply objects.
+        let plain = string
+            || (reader.is_native() && unsafe { (*reply.cast::<redisReply>()).r#type } != REDIS_REPLY_PUSH);
         let found = if plain { plain_callback(ac) } else { None };
         let found = found.or_else(|| message_callback(ac, reader, reply));
         let life = match found {

@@ -77,16 +77,19 @@ pub(crate) unsafe fn write(
             loop {
                 // What stands for itself is short as a rule, so it is copied byte by byte.
                 let character = *next;
-                if matches!(character, b' ' | 0) {
+                if character > b'%' || !matches!(character, b' ' | b'%' | 0) {
+                    if sink.lacks(at, 0) {
+                        (begin, at) = grow(begin, at, 0, &mut sink)?;
+                    }
+                    at.write(character);
+                    (next, at) = (next.add(1), at.add(1));
+                    continue;
+                }
+                if character != b'%' {
                     break;
                 }
                 if sink.lacks(at, 0) {
                     (begin, at) = grow(begin, at, 0, &mut sink)?;
-                }
-                if character != b'%' {
-                    at.write(character);
-                    (next, at) = (next.add(1), at.add(1));
-                    continue;
                 }
                 let piece = match *next.add(1) {
                     b's' => {

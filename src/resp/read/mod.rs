@@ -308,26 +308,43 @@ impl Reader {
         if status == REDIS_OK { Ok(reply) } else { Err(Broken) }
     }
 
-    /// The next reply, if it is a bulk string of the default functions, wholly there, and nothing
-    /// else is to be done; NULL if not, or if memory ran out, which `next` tells then.
+    /// As `next`, with a copy of the code for bulk strings; true with one that this served.
     #[inline(always)]
-    pub(crate) fn next_string(self) -> *mut c_void {
+    pub(crate) fn next_inline(self) -> Result<(*mut c_void, bool), Broken> {
         let mut reply = ptr::null_mut();
-        // SAFETY: a live reader is a Whole; where bytes are unread it has a buffer.
-        unsafe {
-            if !self.waits() && (*self.0).ridx == -1 && self.is_native() {
-                let (at, end) = self.ends();
-                if is_bulk(at)
-                    && let Some((leaf, next)) = Leaf::bulk(at, end)
-                {
-                    let pos = next.addr() - (*self.0).buf.addr();
-                    if !self.has_to_drop(pos) {
-                        self.took(&raw mut reply, leaf, pos, false);
-                    }
-                }
+        // SAFETY: a live reader is a Whole; where bytes are unread it has a buffer; `reply` is a local.
+        let (status, served) = unsafe {
+            if self.waits() {
+                (self.status(), false)
+            } else if let Some((leaf, pos)) = self.string_at_hand() {
+                (self.took(&raw mut reply, leaf, pos, false), true)
+            } else {
+                (self.take(&raw mut reply), false)
             }
+        };
+        if status == REDIS_OK { Ok((reply, served)) } else { Err(Broken) }
+    }
+
+    /// A bulk string that is the next reply of the default functions, after which nothing is to be
+    /// dropped, and where it ends.
+    ///
+    /// # Safety
+    /// The reader does not wait.
+    #[inline(always)]
+    unsafe fn string_at_hand(self) -> Option<(Leaf, usize)> {
+        // SAFETY: where bytes are unread there is a buffer.
+        unsafe {
+            if (*self.0).ridx != -1 || !self.is_native() {
+                return None;
+            }
+            let (at, end) = self.ends();
+            if !is_bulk(at) {
+                return None;
+            }
+            let (leaf, next) = Leaf::bulk(at, end)?;
+            let pos = next.addr() - (*self.0).buf.addr();
+            if self.has_to_drop(pos) { None } else { Some((leaf, pos)) }
         }
-        reply
     }
 
     /// Whether the next item is known to be incomplete; always so when the reader is broken.
