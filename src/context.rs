@@ -24,8 +24,8 @@ use crate::sys::{self, Deadline, Ready};
 use crate::transport::OBUF_FIRST;
 
 /// As many confirmations as the server sends, of which none has come yet, or some have.
-const MANY: usize = usize::MAX - 1;
-const MORE: usize = usize::MAX;
+const MANY: u32 = u32::MAX - 1;
+const MORE: u32 = u32::MAX;
 
 /// Makes a context and connects it. `None` when there is no memory for one or the
 /// type is unknown; otherwise `err` tells whether it is connected.
@@ -515,7 +515,7 @@ impl Ctx {
     fn subscription(self, names: usize) -> Result<*mut c_void, Failed> {
         let Some(reader) = self.reader() else { return Err(self.no_transport()) };
         // How many names an UNSUBSCRIBE without any has, only the server knows.
-        let names = if names > 0 { names } else { MANY };
+        let names = if names > 0 { u32::try_from(names).unwrap_or(MANY) } else { MANY };
         // SAFETY: nobody else holds a reference into the reader; a native one makes
         // redisReply objects.
         unsafe {

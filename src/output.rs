@@ -116,7 +116,8 @@ impl Ctx {
         // SAFETY: the caller's promise; nobody else holds a reference into the reader.
         unsafe {
             if let Some(reader) = self.reader() {
-                reader.io().unanswered += 1;
+                let io = reader.io();
+                io.unanswered = io.unanswered.saturating_add(1);
             }
             self.commit(end, n);
         }

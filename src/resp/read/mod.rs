@@ -89,10 +89,10 @@ pub(crate) struct Io {
     /// connect succeeded without waiting, so nobody needs to ask again.
     pub(crate) connected_at_once: bool,
     /// Confirmations of a subscription that a blocking context waits for.
-    pub(crate) confirmations: usize,
+    pub(crate) confirmations: u32,
     /// Replies that a blocking context still expects, other than confirmations, as far as it
     /// knows the commands.
-    pub(crate) unanswered: usize,
+    pub(crate) unanswered: u32,
     /// What is sent of the output; NULL until a part of it is.
     pub(crate) sent: *mut Sent,
 }
