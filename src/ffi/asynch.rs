@@ -2,7 +2,7 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use core::mem;
-use core::{ptr, slice};
+use core::ptr;
 
 use super::hiredis::{to_tcp, to_unix};
 use super::{status, text};
@@ -204,14 +204,12 @@ pub unsafe extern "C" fn redisAsyncFormattedCommand(
     // SAFETY: the caller's promise, see async.h.
     unsafe {
         // As in redisAsyncCommandArgv.
-        if !cmd.is_null() {
-            let command = slice::from_raw_parts(cmd.cast(), len);
-            if is_short_command(command)
-                && let Some(room) = room_at_hand(ac)
-                && let Some(n) = put_bytes(command, room.start, room.limit)
-            {
-                return send(ac, fn_, privdata, n, room.end);
-            }
+        if !cmd.is_null()
+            && is_short_command(cmd.cast(), len)
+            && let Some(room) = room_at_hand(ac)
+            && let Some(n) = put_bytes(cmd.cast(), len, room.start, room.limit)
+        {
+            return send(ac, fn_, privdata, n, room.end);
         }
         submit_bytes(ac, fn_, privdata, cmd, len)
     }

@@ -31,6 +31,8 @@ fn status<E>(result: Result<(), E>) -> c_int {
 /// # Safety
 /// `len` bytes at `text` are readable and stay as they are while the slice is in use.
 unsafe fn text<'a>(text: *const c_char, len: usize) -> &'a [u8] {
+    // No memory is longer than that, so who says more gets what does not fit either.
+    let len = len.min(isize::MAX as usize);
     // SAFETY: the caller's promise.
     if text.is_null() || len == 0 { &[] } else { unsafe { slice::from_raw_parts(text.cast(), len) } }
 }

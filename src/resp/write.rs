@@ -441,13 +441,16 @@ pub(crate) fn is_command(bytes: &[u8]) -> bool {
     rest.is_empty() && count > 0
 }
 
-/// The same for less than ten arguments of less than ten bytes each; false for all others.
+/// Whether `len` bytes at `start` are a command of less than ten arguments of less than ten bytes
+/// each.
+///
+/// # Safety
+/// They are readable.
 #[inline(always)]
-pub(crate) fn is_short_command(bytes: &[u8]) -> bool {
+pub(crate) unsafe fn is_short_command(start: *const u8, len: usize) -> bool {
     const LINE: usize = 4;
     const EMPTY: usize = LINE + 2;
-    let (start, len) = (bytes.as_ptr(), bytes.len());
-    // SAFETY: each time a line, or a line end, that is not behind the last byte.
+    // SAFETY: the caller's promise: each time a line, or a line end, that is not behind the last byte.
     unsafe {
         if len < LINE + EMPTY {
             return false;
@@ -487,18 +490,18 @@ pub(crate) fn write_bytes(bytes: &[u8], mut sink: Sink<'_>) -> Result<usize, Inv
     Ok(bytes.len())
 }
 
-/// As `write_bytes`, into room as for `put_argv`; `None` if they are more than most commands have.
+/// As `write_bytes`, for `len` bytes at `from`, into room as for `put_argv`; `None` if they are more
+/// than most commands have.
 ///
 /// # Safety
-/// That room is there, and nobody else's.
+/// They are readable; that room is there, and nobody else's.
 #[inline(always)]
-pub(crate) unsafe fn put_bytes(bytes: &[u8], start: *mut u8, limit: usize) -> Option<usize> {
-    let len = bytes.len();
+pub(crate) unsafe fn put_bytes(from: *const u8, len: usize, start: *mut u8, limit: usize) -> Option<usize> {
     if len > room::MEDIUM || start.addr() + len >= limit {
         return None;
     }
     // SAFETY: the caller's promise.
-    unsafe { room::copy_medium(bytes.as_ptr(), start, len) };
+    unsafe { room::copy_medium(from, start, len) };
     Some(len)
 }
 
@@ -710,20 +713,22 @@ pub(crate) mod tests {
 
     #[test]
     fn commands_are_told_from_other_bytes() {
+        // SAFETY: all of a slice.
+        let is_short = |bytes: &[u8]| unsafe { is_short_command(bytes.as_ptr(), bytes.len()) };
         let good = b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\nabcdefghijkl\r\n";
         let short = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
-        assert!(is_command(good) && !is_short_command(good));
-        assert!(is_command(short) && is_short_command(short));
+        assert!(is_command(good) && !is_short(good));
+        assert!(is_command(short) && is_short(short));
         for bytes in [&good[..], short] {
             for at in 0..bytes.len() {
-                assert!(!is_command(&bytes[..at]) && !is_short_command(&bytes[..at]));
+                assert!(!is_command(&bytes[..at]) && !is_short(&bytes[..at]));
                 // Any other byte there must make another command of it, or none.
                 for byte in 0..=255 {
                     let mut other = bytes.to_vec();
                     other[at] = byte;
                     let same = found_or_none(&other).is_some_and(|args| encoded(&args) == other);
                     assert_eq!(is_command(&other), same);
-                    assert!(!is_short_command(&other) || same);
+                    assert!(!is_short(&other) || same);
                 }
             }
         }
