@@ -128,7 +128,8 @@ TEST(async_reply, a_length_that_overflows_is_refused_behind_other_commands, "15"
         written = sdslen(c.ac->c.obuf);
         len[2] = SIZE_MAX - less;
         CHECK_INT(redisAsyncCommandArgv(c.ac, async_reply, NAME("huge"), 3, argv, len), REDIS_ERR);
-        CHECK_INT(ask_formatted(&c, "huge", "*1\r\n$1\r\nv", SIZE_MAX - less), REDIS_ERR);
+        CHECK_INT(ask_formatted(&c, "huge", "*1\r\n$1\r\nv\r\n", SIZE_MAX - less), REDIS_ERR);
+        CHECK_INT(c.ac->err, 0);
         CHECK_UINT(sdslen(c.ac->c.obuf), written);
         CHECK_STR(c.ac->c.obuf + written - 3, "v\r\n");
         conn_done(&c);

@@ -21,7 +21,7 @@ pub(crate) struct AtHand {
     pub(crate) end: usize,
     /// Where the room begins.
     pub(crate) start: *mut u8,
-    /// Every place below it has AROUND bytes and one more; it is below `start` if there is less.
+    /// Every place below it has AROUND bytes and one more; it is not above `start` if there is less.
     pub(crate) limit: usize,
 }
 

@@ -166,7 +166,8 @@ pub unsafe extern "C" fn redisAsyncCommandArgv(
 ) -> c_int {
     // SAFETY: the caller's promise, see async.h.
     unsafe {
-        // Nothing is called before what is called last, so no registers are saved.
+        // Nothing is called before what is called last, so no registers are saved. What is written in
+        // vain is written again, or taken back.
         if let Some(room) = room_at_hand(ac)
             && let Some(n) = put_argv(argc, argv, argvlen, room.start, room.limit)
         {

@@ -54,9 +54,8 @@ pub(crate) unsafe fn write(
     let mut scratch = Scratch([MaybeUninit::uninit(); decimal::LONGEST + 4 + SLACK]);
     let mut next = format.cast::<u8>();
     let mut count = 0;
-    // SAFETY: the caller's promise; a byte is looked at only if the one before
-    // it is no NUL. Every piece
-    // ends with room for a longer header of its own, a line end, and another header.
+    // SAFETY: the caller's promise; a byte is looked at only if the one before it is no NUL. Every
+    // piece ends with room for a longer header of its own, a line end, and another header.
     unsafe {
         let mut at = sink.start();
         if sink.lacks(at, 0) {

@@ -93,7 +93,9 @@ impl<'a> Sink<'a> {
     #[inline(never)]
     pub(crate) fn grow(&mut self, at: *mut u8, more: usize) -> Result<*mut u8, Invalid> {
         let len = self.len(at);
-        let need = len.checked_add(more).and_then(|n| n.checked_add(AROUND + 1)).ok_or(Invalid::Size)?;
+        let need = len.checked_add(more).and_then(|n| n.checked_add(AROUND + 1));
+        // What no memory can hold is a fault of who asks for it.
+        let need = need.filter(|need| isize::try_from(*need).is_ok()).ok_or(Invalid::Size)?;
         let (start, room) = self.owner.grow(len, need)?;
         self.start = start;
         // SAFETY: the owner gives room there.
@@ -274,7 +276,8 @@ unsafe fn write_arguments(
 }
 
 /// As `write_argv`, into room of which every place below `limit` has AROUND bytes and one more;
-/// `None` if the command is longer than most are.
+/// `None` if it has an argument that is long or NULL, no lengths, ten arguments or more, or not the
+/// room. Some of it may be written then.
 ///
 /// # Safety
 /// As for `write_argv`; that room is there, and nobody else's.
@@ -491,7 +494,7 @@ pub(crate) fn write_bytes(bytes: &[u8], mut sink: Sink<'_>) -> Result<usize, Inv
 }
 
 /// As `write_bytes`, for `len` bytes at `from`, into room as for `put_argv`; `None` if they are more
-/// than most commands have.
+/// than most commands have, or do not fit.
 ///
 /// # Safety
 /// They are readable; that room is there, and nobody else's.

@@ -58,7 +58,8 @@ impl Reader {
                 ptr::copy_nonoverlapping(bytes, buf.as_ptr().cast::<u8>().add(from), len);
                 return Ok(());
             }
-            self.feed_any(slice::from_raw_parts(bytes, len))
+            // No memory is longer than that, so who says more gets what does not fit either.
+            self.feed_any(slice::from_raw_parts(bytes, len.min(isize::MAX as usize)))
         }
     }
 

@@ -308,7 +308,8 @@ impl Reader {
         if status == REDIS_OK { Ok(reply) } else { Err(Broken) }
     }
 
-    /// As `next`, with a copy of the code for bulk strings; true with one that this served.
+    /// As `next`, with a copy of the code for bulk strings. True says that the reply is a string of
+    /// the default functions; false says nothing.
     #[inline(always)]
     pub(crate) fn next_inline(self) -> Result<(*mut c_void, bool), Broken> {
         let mut reply = ptr::null_mut();
@@ -376,7 +377,7 @@ impl Reader {
             let r = self.0;
             if (*r).ridx == -1 && self.is_native() {
                 let (at, end) = self.ends();
-                // In the order of `Leaf::near`, for the same reason.
+                // One after the other, the most frequent first: cheaper than a table.
                 let mark = *at;
                 return if is_bulk(at) {
                     self.take_found(to, Leaf::bulk(at, end))
