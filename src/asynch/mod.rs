@@ -42,8 +42,9 @@ use crate::context;
 use crate::net::option;
 use crate::net::{self, connect, connect::Progress};
 use crate::output::AtHand;
+use crate::resp::command::Args;
 use crate::resp::verb::{Kind, Verb};
-use crate::resp::write::{Args, Invalid, Sink};
+use crate::resp::write::{Invalid, Sink};
 use crate::sys::{self, Stamp};
 
 pub(crate) use self::end::disconnect;

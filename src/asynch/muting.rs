@@ -10,7 +10,7 @@ use core::slice;
 
 use crate::abi::{REDIS_REPLY_ERROR, redisReply};
 use crate::asynch::queue::Tag;
-use crate::resp::write::Args;
+use crate::resp::command::Args;
 
 /// The argument of CLIENT REPLY.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -16,9 +16,9 @@ use foldhash::quality::FoldHasher;
 use super::queue::Callback;
 use super::table::{Channel, Table};
 use crate::alloc::{Buf, OutOfMemory};
+use crate::resp::command::Args;
 use crate::resp::frame::Event;
 use crate::resp::verb::Kind;
-use crate::resp::write::Args;
 
 /// One thing that the server owes, or a run of like things.
 #[derive(Clone, Copy)]

@@ -10,9 +10,8 @@ use crate::abi::*;
 use crate::asynch::handle::Ac;
 use crate::asynch::{self, Callback};
 use crate::output::AtHand;
-use crate::resp::write::{
-    Invalid, Sink, is_command, is_short_command, put_argv, put_bytes, write_argv, write_bytes,
-};
+use crate::resp::command::{is_command, is_short_command};
+use crate::resp::write::{Invalid, Sink, put_argv, put_bytes, write_argv, write_bytes};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn redisAsyncConnectWithOptions(

@@ -4,6 +4,7 @@
 //! bytes more; aggregates announce how many replies follow. A command is an array
 //! of bulk strings. <https://redis.io/docs/latest/develop/reference/protocol-spec/>
 
+pub(crate) mod command;
 mod double;
 pub(crate) mod format;
 pub(crate) mod frame;
