@@ -117,12 +117,7 @@ impl Pubsub {
     }
 
     fn table(&mut self, kind: Kind) -> &mut Table {
-        let [channels, patterns, shards] = &mut self.tables;
-        match kind {
-            Kind::Channel => channels,
-            Kind::Pattern => patterns,
-            Kind::Shard => shards,
-        }
+        of_kind(&mut self.tables, kind)
     }
 
     #[inline(never)]
@@ -133,15 +128,9 @@ impl Pubsub {
     /// The subscription to a name.
     #[inline(never)]
     pub(crate) fn find(&mut self, kind: Kind, name: &[u8]) -> Option<NonNull<Channel>> {
-        let [channels, patterns, shards] = &mut self.tables;
-        let table = match kind {
-            Kind::Channel => channels,
-            Kind::Pattern => patterns,
-            Kind::Shard => shards,
-        };
         // Where there are channels there are seeds.
         let seeds = self.seeds.as_ref()?;
-        table.find(|| seeds.hash(name), name)
+        of_kind(&mut self.tables, kind).find(|| seeds.hash(name), name)
     }
 
     /// Whether the server may send messages now, as far as its answers tell.
@@ -556,6 +545,15 @@ impl Pubsub {
             }
         }
         None
+    }
+}
+
+fn of_kind(tables: &mut [Table; 3], kind: Kind) -> &mut Table {
+    let [channels, patterns, shards] = tables;
+    match kind {
+        Kind::Channel => channels,
+        Kind::Pattern => patterns,
+        Kind::Shard => shards,
     }
 }
 
